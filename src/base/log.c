@@ -1,0 +1,161 @@
+/*
+ * base/log.c - one line per event to stderr, a file, syslog.
+ *
+ * Owns: the log file's descriptor. Never: blocks on its own account beyond the write itself, allocates per line.
+ */
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+
+enum { LINE_MAX_BYTES = 4096 };
+
+enum log_level log_level_now = LOG_LEVEL_INFO;
+
+static struct {
+	enum log_format format;
+	bool to_stderr;
+	bool to_syslog;
+	int fd; /* -1: no file */
+	char ident[64];
+} out = { .to_stderr = true, .fd = -1 };
+
+static const struct {
+	const char *name;
+	int priority;
+} levels[] = {
+	[LOG_LEVEL_FATAL] = { "fatal", LOG_CRIT },    [LOG_LEVEL_ERROR] = { "error", LOG_ERR },
+	[LOG_LEVEL_WARNING] = { "warning", LOG_WARNING }, [LOG_LEVEL_INFO] = { "info", LOG_INFO },
+	[LOG_LEVEL_DEBUG] = { "debug", LOG_DEBUG },
+};
+
+static const struct {
+	const char *name;
+	int facility;
+} facilities[] = {
+	{ "auth", LOG_AUTH },     { "authpriv", LOG_AUTHPRIV }, { "daemon", LOG_DAEMON }, { "user", LOG_USER },
+	{ "local0", LOG_LOCAL0 }, { "local1", LOG_LOCAL1 },     { "local2", LOG_LOCAL2 }, { "local3", LOG_LOCAL3 },
+	{ "local4", LOG_LOCAL4 }, { "local5", LOG_LOCAL5 },     { "local6", LOG_LOCAL6 }, { "local7", LOG_LOCAL7 },
+};
+
+static int
+facility_of(const char *name)
+{
+	for (size_t i = 0; name && i < sizeof(facilities) / sizeof(facilities[0]); i++)
+		if (strcmp(facilities[i].name, name) == 0)
+			return facilities[i].facility;
+	return LOG_DAEMON;
+}
+
+bool
+log_open(const struct log_target *target)
+{
+	int fd = -1;
+	if (target->file && target->file[0]) {
+		fd = open(target->file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+		if (fd < 0)
+			return false;
+	}
+	if (out.fd >= 0)
+		close(out.fd);
+	out.fd = fd;
+	out.format = target->format;
+	out.to_stderr = target->to_stderr;
+	if (out.to_syslog)
+		closelog();
+	out.to_syslog = target->syslog_ident != NULL;
+	if (out.to_syslog) {
+		snprintf(out.ident, sizeof(out.ident), "%s", target->syslog_ident);
+		openlog(out.ident, LOG_PID, facility_of(target->syslog_facility));
+	}
+	log_level_now = target->level;
+	return true;
+}
+
+static void
+add_json_string(struct text *line, const char *s)
+{
+	text_add(line, "\"");
+	for (; *s && !line->is_cut; s++) {
+		unsigned char c = (unsigned char)*s;
+		if (c == '"' || c == '\\')
+			text_addf(line, "\\%c", c);
+		else if (c < 0x20)
+			text_addf(line, "\\u%04x", c);
+		else
+			text_addf(line, "%c", c);
+	}
+	text_add(line, "\"");
+}
+
+static void
+add_date(struct text *line, char between, const char *zone)
+{
+	uint64_t us = clock_wall_us();
+	time_t seconds = (time_t)(us / SECOND_US);
+	struct tm tm;
+	gmtime_r(&seconds, &tm);
+	text_addf(line, "%04d-%02d-%02d%c%02d:%02d:%02d.%03d%s", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, between,
+	          tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(us % SECOND_US / 1000), zone);
+}
+
+static void
+write_all(int fd, const char *p, size_t n)
+{
+	while (n > 0) {
+		ssize_t done = write(fd, p, n);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return; /* nowhere left to complain */
+		p += done;
+		n -= (size_t)done;
+	}
+}
+
+void
+log_write(enum log_level level, const char *tag, const char *format, ...)
+{
+	int saved_errno = errno;
+	char message[LINE_MAX_BYTES / 2];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+
+	char storage[LINE_MAX_BYTES];
+	struct text line = text_in(storage, sizeof(storage) - 2); /* room for an end of line, cut or not */
+	if (out.format == LOG_FORMAT_JSON) {
+		text_add(&line, "{\"time\":\"");
+		add_date(&line, 'T', "Z");
+		text_addf(&line, "\",\"pid\":%d,\"level\":\"%s\",\"who\":", (int)getpid(), levels[level].name);
+		add_json_string(&line, tag);
+		text_add(&line, ",\"text\":");
+		struct text rest = text_in(storage + line.n, sizeof(storage) - 4 - line.n); /* room for "} whatever comes */
+		add_json_string(&rest, message);
+		line.n += rest.n;
+		if (rest.is_cut)
+			storage[line.n++] = '"';
+		storage[line.n++] = '}';
+	} else {
+		add_date(&line, ' ', " UTC");
+		text_addf(&line, " [%d] %s %s %s", (int)getpid(), levels[level].name, tag, message);
+	}
+	storage[line.n++] = '\n';
+	if (out.to_stderr)
+		write_all(STDERR_FILENO, storage, line.n);
+	if (out.fd >= 0)
+		write_all(out.fd, storage, line.n);
+	if (out.to_syslog)
+		syslog(levels[level].priority, "%s %s", tag, message);
+	errno = saved_errno;
+}
