@@ -1,0 +1,59 @@
+/*
+ * net/fetch.h - HTTP requests to others, asynchronous, in the loop that everything runs in (libcurl multi on libevent).
+ *
+ * One request is one connection, HTTP/1.0, closed after the answer: that is how Patroni's server works, and an answer
+ * without Content-Length ends at end of file. Only http and https; no redirects, no proxy from the environment, no
+ * signals, no environment at all. The name is resolved in a thread of libcurl's, so a slow DNS stops nobody.
+ *
+ * A request ends in exactly one call of its done function, always from the loop, never from within fetch_get(); or in
+ * fetch_cancel() or fetcher_close(), after which it is not called. From inside the done function any function of this
+ * header may be called, except fetcher_close().
+ */
+#ifndef NET_FETCH_H
+#define NET_FETCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/view.h"
+
+struct event_base;
+struct fetcher;
+struct fetch; /* a request under way: good until its done function was called or it was cancelled */
+
+enum fetch_outcome {
+	FETCH_OK,        /* a whole answer, whatever its status */
+	FETCH_TIMEOUT,   /* no whole answer within timeout_ms */
+	FETCH_REFUSED,   /* no connection: refused, unreachable, or the name is unknown */
+	FETCH_TOO_LARGE, /* the body is longer than body_max */
+	FETCH_FAILED     /* anything else: not HTTP, TLS trouble, closed too early, a URL of another kind */
+};
+
+struct fetch_request {
+	const char *url;        /* http:// or https://; copied */
+	uint32_t    timeout_ms; /* for all of it: resolving, connecting, the last byte. 0: 1000 */
+	size_t      body_max;   /* bytes of body that are accepted. 0: 1 MiB */
+	/* Not yet here: method and body, certificate and CA files, user and password. */
+};
+
+struct fetch_answer {
+	enum fetch_outcome outcome;
+	int                status;  /* HTTP status; 0 when none arrived */
+	struct view        body;    /* FETCH_OK only; good until the done function returns */
+	const char        *error;   /* one sentence, "" when FETCH_OK; good until the done function returns */
+	uint64_t           took_us; /* from fetch_get() on */
+};
+
+typedef void fetch_done_fn(const struct fetch_answer *answer, void *context);
+
+/* NULL when libcurl can't be had (no memory). The base must outlive the fetcher. */
+struct fetcher *fetcher_open(struct event_base *base);
+void            fetcher_close(struct fetcher *f); /* cancels what is under way; NULL is fine */
+
+/* Never NULL: what is wrong with the request itself is also told by the done function, later. */
+struct fetch *fetch_get(struct fetcher *f, const struct fetch_request *request, fetch_done_fn *done, void *context);
+void          fetch_cancel(struct fetch *fetch); /* NULL is fine */
+
+const char *fetch_outcome_name(enum fetch_outcome outcome); /* "ok", "timeout", "refused", "too large", "failed" */
+
+#endif
