@@ -7,14 +7,13 @@
 #ifndef CLUSTER_ROUTE_H
 #define CLUSTER_ROUTE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cluster/topology.h"
+#include "config/settings.h"
 
 enum lane { LANE_WRITE, LANE_READ, LANES };
-
-/* Where reads go when no replica lives. */
-enum read_fallback { READ_FALLBACK_LEADER, READ_FALLBACK_HOLD, READ_FALLBACK_REFUSE };
 
 enum route_result {
 	ROUTE_MEMBER, /* go to .index */
@@ -35,8 +34,9 @@ struct route_recent {
 
 struct route_request {
 	enum lane                  lane;
-	enum read_fallback         fallback;
-	const uint32_t            *busy;   /* [CLUSTER_MEMBERS_MAX] by member id: links and waiting clients. NULL: nobody busy */
+	enum read_fallback         fallback; /* reads: when no replica lives */
+	bool                       in_order; /* plain clusters: the first usable one, not spread (load_balance_hosts) */
+	const uint32_t            *busy;   /* [CLUSTER_MEMBERS_MAX] by id: linked and waiting clients. NULL: nobody is busy */
 	const struct route_recent *recent; /* NULL: nothing remembered */
 	uint64_t                   excluded; /* bit 1 << id: members not to be chosen (already tried) */
 };

@@ -3,8 +3,12 @@
  *
  * The only module of the layer that does I/O. Each member is asked GET /primary every poll interval, all in the same
  * moment so that their WAL positions can be compared; every 50 ms while there is no agreed leader and for some seconds
- * after a sign of trouble. Members are learnt from GET /cluster at start, every 10 s and after a change of leader. One request
- * per member at a time.
+ * after a sign of trouble. Members are learnt from GET /cluster at start, every 10 s and after a change of leader. One
+ * request per member at a time.
+ *
+ * A member stays known, with its id, while it is gone from /cluster for a while: it is removed when three good answers
+ * did not list it and it does not answer itself, or after 60 s; never while it leads. A member at another address is
+ * another member, with another id. What is only configured (URLs) is no member: it tells where the members are.
  *
  * on_topology is called from the loop only, never from within a function of this header.
  */
@@ -16,23 +20,11 @@
 
 #include "cluster/judge.h"
 #include "cluster/topology.h"
+#include "config/config.h"
 
-struct event_base;
+struct loop;
 struct fetcher;
 struct cluster;
-
-struct cluster_options {
-	const char        *name;
-	enum cluster_kind  kind;
-	/* CLUSTER_OF_PATRONI: base URLs, "http://a:8008". Otherwise: what to connect to. Copied. */
-	const char *const *patroni_urls;
-	uint16_t           patroni_count;
-	const struct cluster_host { const char *host; uint16_t port; } *hosts;
-	uint16_t           host_count;
-	uint64_t           poll_interval_us; /* 0: 1 s */
-	uint64_t           poll_timeout_us;  /* 0: 1 s */
-	uint64_t           max_lag_bytes;    /* 0: no limit */
-};
 
 struct cluster_callbacks {
 	/* Something that matters changed. Both are good until it returns; topology_ref() what is kept. old is never NULL. */
@@ -52,11 +44,14 @@ struct cluster_counters {
 	uint64_t last_poll_us;     /* how long the last good answer took */
 };
 
-/* Starts to ask at once; the first topology is there at once too, and knows nothing yet. */
-struct cluster *cluster_open(struct event_base *base, struct fetcher *fetcher, const struct cluster_options *options,
+/*
+ * Starts to ask with the next turn of the loop. The first topology is there at once, and knows nothing yet (of a plain
+ * cluster: everything). The configuration is copied; fetcher may be NULL unless there are Patroni URLs.
+ */
+struct cluster *cluster_open(struct loop *loop, struct fetcher *fetcher, const struct cluster_config *config,
 			     const struct cluster_callbacks *callbacks);
-/* Take over changed options (reload). What is known of members stays known, if the kind is the same. */
-void cluster_apply(struct cluster *c, const struct cluster_options *options);
+/* Take over a changed configuration (reload). What is known of members stays known, if the kind is the same. */
+void cluster_apply(struct cluster *c, const struct cluster_config *config);
 void cluster_close(struct cluster *c); /* no callback any more; NULL is fine */
 
 const char            *cluster_name(const struct cluster *c);

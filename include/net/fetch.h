@@ -17,7 +17,7 @@
 
 #include "base/view.h"
 
-struct event_base;
+struct loop;
 struct fetcher;
 struct fetch; /* a request under way: good until its done function was called or it was cancelled */
 
@@ -46,8 +46,8 @@ struct fetch_answer {
 
 typedef void fetch_done_fn(const struct fetch_answer *answer, void *context);
 
-/* NULL when libcurl can't be had (no memory). The base must outlive the fetcher. */
-struct fetcher *fetcher_open(struct event_base *base);
+/* NULL when libcurl can't be had (no memory). The loop must outlive the fetcher. */
+struct fetcher *fetcher_open(struct loop *loop);
 void            fetcher_close(struct fetcher *f); /* cancels what is under way; NULL is fine */
 
 /* Never NULL: what is wrong with the request itself is also told by the done function, later. */
