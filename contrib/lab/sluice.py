@@ -1,0 +1,177 @@
+"""
+sluice.py - pgsluice in front of the lab: its configuration, its process, its ports.
+
+Owns: DIR/pgsluice. Never: looks into pgsluice's protocol; it is asked over HTTP and SQL like by any other client.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from . import layout as names
+from . import procs
+from .cluster import Lab
+from .layout import LabError
+from .node import psql_environment
+
+WANTED = {"listen": 5432, "read": 5433, "http": 8404}
+HOST = "127.0.0.1"
+READY_TIMEOUT = 20.0  # seconds
+STOP_TIMEOUT = 15.0  # seconds; pgsluice itself promises 10
+
+CONFIG = """\
+; Written by contrib/quickstart for the cluster in {dir}; written anew at each start.
+[clusters]
+main = patroni={urls}
+
+[databases]
+* = cluster=main
+
+[pgsluice]
+listen_addr = {host}
+listen_port = {listen}
+read_port = {read}
+http_port = {http}
+unix_socket_dir = {own}
+
+auth_type = scram-sha-256
+auth_file = {own}/users.txt
+admin_users = {superuser}
+stats_users = {app}
+
+pool_mode = transaction
+max_client_conn = 1000
+default_pool_size = 20
+"""
+
+
+class Front:
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.layout = lab.layout
+        self.dir = self.layout.dir / "pgsluice"
+        self.log = self.dir / "pgsluice.log"
+        self.ini = self.dir / "pgsluice.ini"
+        self._installed = self.layout.dir / "bin" / "pgsluice"
+        self._pid_file = self.dir / "pgsluice.pid"
+
+    @property
+    def pid(self) -> int:
+        return procs.read_pid(self._pid_file)
+
+    def port(self, which: str) -> int:
+        return self.layout.front[which]
+
+    def start(self, built: Path) -> list[str]:
+        """
+        Start it unless it runs already from this very build. Returns what is worth saying: which port is not the
+        wanted one, or that an older build was replaced.
+        """
+        if not built.is_file():
+            raise LabError(f"pgsluice is not built: {built} is missing")
+        remarks = []
+        if self.pid:
+            if filecmp.cmp(built, self._installed, shallow=False):
+                return []
+            remarks.append("it was rebuilt and is started anew")
+            self.stop()
+        self.layout.make_dir(self.dir)
+        self._install(built)
+        self.layout.front = self._choose_ports()
+        self.layout.save()
+        remarks += [f"port {WANTED[which]} is taken, {which} uses {port} instead"
+                    for which, port in self.layout.front.items() if port != WANTED[which]]
+        self._write_config()
+        procs.spawn([str(self._installed), str(self.ini)], lab=self.layout.dir, cwd=self.dir, log=self.log,
+                    pid_file=self._pid_file, uid=self.layout.uid, gid=self.layout.gid)
+        self._wait_ready()
+        return remarks
+
+    def _install(self, built: Path) -> None:
+        """A copy: the lab's user may not be able to read the checkout, and a new build must not hurt what runs."""
+        draft = self._installed.with_name("pgsluice.new")
+        shutil.copyfile(built, draft)
+        draft.chmod(0o755)
+        draft.replace(self._installed)
+
+    def _choose_ports(self) -> dict[str, int]:
+        """The wanted ports, else the next free ones; those of the last start are kept if they are free."""
+        chosen: dict[str, int] = {}
+        for which, wanted in WANTED.items():
+            port = self.layout.front.get(which, wanted)
+            while port in chosen.values() or not names.port_is_free(HOST, port):
+                port += 1
+            chosen[which] = port
+        return chosen
+
+    def _write_config(self) -> None:
+        lab = self.layout
+        urls = ",".join(lab.rest_url(name) for name in lab.names)
+        self.lab.layout.write(self.ini, CONFIG.format(dir=lab.dir, own=self.dir, urls=urls, host=HOST, **lab.front,
+                                                      superuser=names.SUPERUSER, app=names.APP_USER))
+        lab.write(self.dir / "users.txt", self._users())
+
+    def _users(self) -> str:
+        """The secrets as the servers keep them; a SCRAM client's own login then also opens the servers."""
+        rows = self.lab.pick("leader").sql(
+            "SELECT format('\"%s\" \"%s\"', rolname, rolpassword) FROM pg_authid"
+            f" WHERE rolcanlogin AND rolpassword IS NOT NULL AND rolname <> '{names.REPLICATOR}' ORDER BY rolname")
+        return rows + "\n"
+
+    def _wait_ready(self) -> None:
+        until = time.monotonic() + READY_TIMEOUT
+        answer = ""
+        while time.monotonic() < until:
+            if not self.pid:
+                raise LabError(f"pgsluice ended at once: {self._last_line()}")
+            answer = self._try_query()
+            if answer == "":
+                return
+            time.sleep(0.1)
+        raise LabError(f"pgsluice did not serve a query within {READY_TIMEOUT:.0f} s: {answer}")
+
+    def _try_query(self) -> str:
+        """"" when both ports answer, else why not."""
+        for which in ("listen", "read"):
+            done = subprocess.run([*self.psql_argv(which), "-Atc", "SELECT 1"], env=psql_environment(names.APP_PASSWORD),
+                                  capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                return done.stderr.strip().replace("\n", " ")
+        return ""
+
+    def psql_argv(self, which: str = "listen", user: str = names.APP_USER, database: str = names.APP_DATABASE) -> list[str]:
+        return ["psql", "-X", "-h", HOST, "-p", str(self.port(which)), "-U", user, "-d", database]
+
+    def console(self, command: str) -> list[dict[str, str]]:
+        """One command on the admin console; its rows by column name."""
+        argv = [*self.psql_argv(user=names.SUPERUSER, database="pgsluice"), "-A", "-F", "\t", "-P", "footer=off", "-c", command]
+        done = subprocess.run(argv, env=psql_environment(names.SUPERUSER_PASSWORD), capture_output=True, text=True,
+                              check=False)
+        if done.returncode != 0:
+            raise LabError(f"the console refused {command}: {done.stderr.strip()}")
+        lines = [line.split("\t") for line in done.stdout.splitlines()]
+        return [dict(zip(lines[0], row)) for row in lines[1:]]
+
+    def _last_line(self) -> str:
+        try:
+            return self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1]
+        except (OSError, IndexError):
+            return f"nothing in {self.log}"
+
+    def stop(self) -> None:
+        """SIGTERM; SIGKILL if it does not go in time."""
+        pid = self.pid
+        if pid:
+            procs.send([pid], signal.SIGTERM)
+            procs.send(procs.wait_gone([pid], STOP_TIMEOUT), signal.SIGKILL)
+            procs.wait_gone([pid], 1.0)
+
+    def status(self) -> dict[str, Any]:
+        return {"pid": self.pid or None, "host": HOST, "ports": self.layout.front, "ini": str(self.ini), "log": str(self.log)}
