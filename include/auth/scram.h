@@ -72,15 +72,17 @@ struct scram_cache;
 struct scram_cache *scram_cache_new(size_t entries_max);
 void                scram_cache_free(struct scram_cache *c); /* erases; NULL is fine */
 size_t              scram_cache_count(const struct scram_cache *c);
+bool                scram_cache_is_full(const struct scram_cache *c);
 uint64_t            scram_cache_stretched(const struct scram_cache *c); /* stretchings since it is there */
 
 /* The keys of a plain password. The cache may be NULL: then it is stretched each time. */
 void scram_keys_of_password(const char *password, struct view salt, uint32_t iterations, struct scram_cache *cache,
                             struct scram_keys *out);
 
-/* The same, but without remembering a password that was not known before: for passwords that may be wrong. */
+/* The same for a password that may be wrong: it is looked up but not remembered. When it is right: scram_cache_add(). */
 void scram_keys_try_password(const char *password, struct view salt, uint32_t iterations, struct scram_cache *cache,
                              struct scram_keys *out);
+void scram_cache_add(struct scram_cache *cache, const char *password, const struct scram_keys *keys);
 
 /* --- channel binding ---------------------------------------------------------------------------------------- */
 

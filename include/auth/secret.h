@@ -59,10 +59,9 @@ const char        *secret_kind_name(enum secret_kind kind);                 /* "
 void scram_secret_add_text(struct buf *b, const struct scram_secret *s);
 
 /*
- * What a password is before it is stretched: SASLprep where that is possible, else the bytes as they are, as PostgreSQL
- * does it. ASCII is never changed. For now non-ASCII passwords are taken as they are (see secret.c).
- * The view is good as long as `password`.
+ * Add to *out what a password is before it is stretched: SASLprep where that is possible, else the bytes as they are,
+ * as PostgreSQL does it. ASCII is never changed.
  */
-struct view secret_normalise(const char *password);
+void secret_normalise(const char *password, struct buf *out);
 
 #endif

@@ -2,7 +2,7 @@
  * auth/users.h - who may log in and with which secret: auth_file and auth_users, as one immutable snapshot.
  *
  * A line of auth_file is PgBouncer's: "name" "secret", anything behind it ignored, "" for a quote inside, ; before a
- * comment. auth_users is the same text inline; there, pairs may also be parted by commas instead of lines.
+ * comment. auth_users is the same inline; there, entries may also be parted by ; instead of newlines.
  * Of several entries for a name the last counts, and auth_users counts after auth_file.
  * Owns: names and secrets, erased when freed. Never: asks a server. Invariant: sorted by name, each name once.
  * Source: PgBouncer 1.25, config.md "Authentication file format".
@@ -67,9 +67,10 @@ const struct user_secret *users_find(const struct users *u, const char *name); /
  */
 void users_mock(const struct users *u, const char *name, struct secret *out);
 
-/* Has the auth_file of `from` changed since this snapshot was read? One stat(2). A file that went away has changed. */
-bool users_file_changed(const struct users *u, const struct users_source *from);
-
+/*
+ * In which state a file is now: one stat(2). Who wants to re-read a changed file keeps the stamp taken before the last
+ * users_load(), whether that went well or not, and loads again when it differs.
+ */
 void users_file_stamp(const char *path, struct users_stamp *out);
 bool users_stamp_equal(const struct users_stamp *a, const struct users_stamp *b);
 
