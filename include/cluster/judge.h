@@ -43,7 +43,6 @@ enum session_says {
 
 /* All that is known of one member. Times are clock_now_us(); 0: never. */
 struct known_member {
-	bool     is_used;      /* false: this id is free */
 	char     name[MEMBER_NAME_MAX];
 	char     host[MEMBER_HOST_MAX];
 	uint16_t port;
@@ -71,7 +70,7 @@ struct known {
 	const char         *cluster;
 	enum cluster_kind   kind;
 	struct judge_limits limits;
-	struct known_member member[CLUSTER_MEMBERS_MAX]; /* by id */
+	const struct known_member *member[CLUSTER_MEMBERS_MAX]; /* by id; NULL: there is none. Owned by the caller */
 };
 
 /* Note what a session said. Returns whether it is news: something to poll and to judge for at once. */

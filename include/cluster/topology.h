@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 #define CLUSTER_MEMBERS_MAX 64
-#define CLUSTER_NAME_MAX    64  /* bytes with the NUL, as all of these */
-#define MEMBER_NAME_MAX     64
+#define CLUSTER_NAME_MAX    64 /* bytes with the NUL, as all of these */
+#define MEMBER_NAME_MAX     264 /* room for "host:port" */
 #define MEMBER_HOST_MAX     256
 #define LAG_UNKNOWN         UINT64_MAX
 #define WEIGHT_DEFAULT      100
