@@ -60,7 +60,7 @@ void scram_secret_add_text(struct buf *b, const struct scram_secret *s);
 
 /*
  * Add to *out what a password is before it is stretched: SASLprep where that is possible, else the bytes as they are,
- * as PostgreSQL does it. ASCII is never changed.
+ * as PostgreSQL does it. ASCII is never changed. Built without libidn nothing is.
  */
 void secret_normalise(const char *password, struct buf *out);
 
