@@ -49,7 +49,7 @@ class Lab:
     # Up and down.
 
     def up(self, options: Options, say: Say = lambda text: None) -> None:
-        """Start whatever does not run and wait for health. On an existing lab its own options hold."""
+        """Start what does not run, mend what was broken, wait for health. On an existing lab its own options hold."""
         if self.layout.exists():
             self.layout.load()
         else:
@@ -59,6 +59,9 @@ class Lab:
         self._install_link()
         if self.start_etcd():
             say("etcd answers")
+        for node in self.nodes:
+            node.thaw()
+            node.heal_etcd()
         started = [node.name for node in self.nodes if node.start()]
         if started:
             say("Patroni started on " + ", ".join(started))
@@ -115,9 +118,6 @@ class Lab:
             return False
         layout = self.layout
         client, peer = f"http://127.0.0.1:{layout.etcd_port}", f"http://127.0.0.1:{layout.etcd_peer_port}"
-        for port in (layout.etcd_port, layout.etcd_peer_port):
-            if not names.port_is_free("127.0.0.1", port):
-                raise LabError(f"127.0.0.1:{port} is in use by another program: take another --port-base")
         layout.make_dir(self.etcd_dir, 0o700)
         argv = [program("etcd", "etcd-server"), "--name", "lab", "--data-dir", "data",
                 "--listen-client-urls", client, "--advertise-client-urls", client,
@@ -129,7 +129,10 @@ class Lab:
         extra = {"ETCD_UNSUPPORTED_ARCH": "arm64"} if platform.machine() == "aarch64" else {}
         procs.spawn(argv, lab=layout.dir, cwd=self.etcd_dir, log=self.etcd_dir / "etcd.log",
                     pid_file=self._etcd_pid_file, uid=layout.uid, gid=layout.gid, extra=extra)
-        self._wait(self._etcd_answers, 20, lambda: f"etcd does not answer, see {self.etcd_dir / 'etcd.log'}")
+        self._wait(lambda: self._etcd_answers() or not self.etcd_pid, 20,
+                   lambda: f"etcd does not answer, see {self.etcd_dir / 'etcd.log'}")
+        if not self.etcd_pid:
+            raise LabError(f"etcd ended at once, see {self.etcd_dir / 'etcd.log'}")
         return True
 
     def _etcd_answers(self) -> bool:
@@ -244,7 +247,7 @@ class Lab:
         if not free:
             raise LabError(f"a lab has at most {names.NODES_MAX} nodes")
         node = Node(self.layout, free[0])
-        self.layout.names.append(node.name)
+        self.layout.names = sorted([*self.layout.names, node.name])
         self.layout.save()
         node.start()
         self._wait(lambda: self._streams(node.name), HEALTHY_TIMEOUT, lambda: f"{node.name} did not join: {self._complaint()}")

@@ -177,11 +177,20 @@ class Layout:
         if options.port_base < 1024 or options.port_base + PORTS_USED > 65536:
             raise LabError(f"the port base must lie between 1024 and {65536 - PORTS_USED}")
         self._refuse_foreign()
-        self.dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-        self.dir.chmod(0o755)
         self.options = options
         self.names = ["n" + str(i) for i in range(1, options.nodes + 1)]
+        self._refuse_used_ports()
+        self.dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self.dir.chmod(0o755)
         self.save()
+
+    def _refuse_used_ports(self) -> None:
+        wanted = [("127.0.0.1", self.etcd_port), ("127.0.0.1", self.etcd_peer_port)]
+        for name in self.names:
+            wanted += [(self.host(name), port) for port in (self.pg_port(name), self.rest_port(name), self.link_port(name))]
+        for host, port in wanted:
+            if not port_is_free(host, port):
+                raise LabError(f"{host}:{port} is in use by another program: take another --port-base")
 
     def _refuse_foreign(self) -> None:
         """In /tmp anybody may have put the directory there first."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Callable
 
 from . import layout as names
-from .cluster import Lab
+from .cluster import HEALTHY_TIMEOUT, Lab
 from .layout import LabError, Options
 from .node import Node, program, psql_environment
 from .proof import Findings, Proof
@@ -148,7 +148,7 @@ def do_heal_etcd(arguments: argparse.Namespace) -> str:
     nodes = nodes_of(arguments)
     for node in nodes:
         node.heal_etcd()
-    return f"{', '.join(node.name for node in nodes)} reaches etcd again"
+    return f"etcd within reach of {', '.join(node.name for node in nodes)} again"
 
 
 def do_start(arguments: argparse.Namespace) -> str:
@@ -207,6 +207,10 @@ def do_wait(arguments: argparse.Namespace) -> str:
     return f"healthy, {lab.pick('leader').name} leads"
 
 
+def do_wait_leader(arguments: argparse.Namespace) -> str:
+    return f"{lab_of(arguments).open().wait_leader(arguments.seconds).name} leads"
+
+
 def do_psql(arguments: argparse.Namespace) -> None:
     """Replaces this process by psql, directly on the node, as superuser in the application's database."""
     node = lab_of(arguments).open().pick(arguments.node)
@@ -250,6 +254,7 @@ Verb = Callable[[argparse.Namespace], "str | None"]
 NODE = ("node", {"metavar": "NODE", "help": "a node's name, or leader, or replica"})
 NODE_OR_ALL = ("node", {"metavar": "NODE", "help": "a node's name, or leader, replica, all"})
 SECONDS = ("seconds", {"metavar": "SECONDS", "type": float})
+PATIENCE = ("seconds", {"metavar": "SECONDS", "type": float, "nargs": "?", "default": HEALTHY_TIMEOUT})
 
 VERBS: list[tuple[str, Verb, list[tuple[str, dict]], str]] = [
     # name            function          arguments                 help
@@ -258,8 +263,8 @@ VERBS: list[tuple[str, Verb, list[tuple[str, dict]], str]] = [
     ("proof",         do_proof,         [],                       "both ports, pooling, a switchover under load"),
     ("down",          do_down,          [],                       "end all processes and remove the directory"),
     ("status",        do_status,        [("--json", {"action": "store_true"})], "what runs where"),
-    ("wait",          do_wait,          [("seconds", {"metavar": "SECONDS", "type": float, "nargs": "?", "default": 60.0})],
-     "until there is one leader and all others stream from it"),
+    ("wait",          do_wait,          [PATIENCE],               "until there is one leader and all others stream from it"),
+    ("wait-leader",   do_wait_leader,   [PATIENCE],               "until there is a leader, whatever the others do"),
     ("kill",          do_kill,          [NODE],                   "SIGKILL Patroni and PostgreSQL of a node"),
     ("kill-postgres", do_kill_postgres, [NODE],                   "SIGKILL PostgreSQL alone"),
     ("freeze",        do_freeze,        [NODE],                   "SIGSTOP Patroni and PostgreSQL of a node"),
@@ -279,26 +284,40 @@ VERBS: list[tuple[str, Verb, list[tuple[str, dict]], str]] = [
 ]
 
 
-def parser() -> argparse.ArgumentParser:
-    whole = argparse.ArgumentParser(prog="contrib/quickstart", description="A Patroni cluster on loopback, pgsluice in front of it.")
-    whole.add_argument("--dir", default=str(names.default_directory()), help="directory of the lab (%(default)s)")
-    whole.add_argument("--program", help="the pgsluice to put in front; without it only the cluster is started")
+def add_options(target: argparse.ArgumentParser, is_verb: bool) -> None:
+    """--dir and the options of a new lab, both before and behind the verb; behind it only what was given counts."""
     preset = Options()
-    whole.add_argument("--port-base", type=int, default=preset.port_base,
-                       help=f"the cluster uses {names.PORTS_USED} ports from here (%(default)s)")
-    whole.add_argument("--nodes", type=int, default=preset.nodes, help="how many (%(default)s)")
-    whole.add_argument("--sync", action="store_true", help="Patroni's synchronous_mode: a killed leader loses nothing")
-    whole.add_argument("--failsafe", action="store_true", help="Patroni's failsafe_mode")
-    whole.add_argument("--no-fsync", dest="fsync", action="store_false", help="faster, for tests that do not ask for durability")
-    whole.add_argument("--test-users", action="store_true", help="also user_trust, user_password, user_md5, user_scram")
-    whole.add_argument("--etcd3", action="store_true", help="Patroni speaks etcd's v3 protocol")
-    whole.add_argument("--ttl", type=int, default=preset.ttl, help="Patroni's ttl in seconds (%(default)s)")
-    whole.add_argument("--loop-wait", type=int, default=preset.loop_wait, help="Patroni's loop_wait in seconds (%(default)s)")
-    whole.add_argument("--retry-timeout", type=int, default=preset.retry_timeout, help="Patroni's retry_timeout in seconds (%(default)s)")
-    verbs = whole.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def option(name: str, text: str, value: object, **keywords: object) -> None:
+        target.add_argument(name, help=text, default=argparse.SUPPRESS if is_verb else value, **keywords)
+
+    option("--dir", f"directory of the lab ({names.default_directory()})", str(names.default_directory()))
+    option("--program", "the pgsluice to put in front; without it only the cluster is started", None)
+    option("--port-base", f"the cluster uses {names.PORTS_USED} ports from here ({preset.port_base})", preset.port_base, type=int)
+    option("--nodes", f"how many ({preset.nodes})", preset.nodes, type=int)
+    option("--sync", "Patroni's synchronous_mode: a killed leader loses nothing", preset.sync, action="store_true")
+    option("--failsafe", "Patroni's failsafe_mode", preset.failsafe, action="store_true")
+    option("--no-fsync", "faster, for tests that do not ask for durability", preset.fsync, dest="fsync", action="store_false")
+    option("--test-users", "also user_trust, user_password, user_md5, user_scram", preset.test_users, action="store_true")
+    option("--etcd3", "Patroni speaks etcd's v3 protocol", preset.etcd3, action="store_true")
+    option("--ttl", f"Patroni's ttl in seconds ({preset.ttl})", preset.ttl, type=int)
+    option("--loop-wait", f"Patroni's loop_wait in seconds ({preset.loop_wait})", preset.loop_wait, type=int)
+    option("--retry-timeout", f"Patroni's retry_timeout in seconds ({preset.retry_timeout})", preset.retry_timeout, type=int)
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(
+        prog="contrib/quickstart", formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="contrib/quickstart [OPTIONS] [VERB ...]   (no verb: install, build, up, proof)",
+        description="A Patroni cluster on loopback with pgsluice in front of it, and every way of breaking it.\n"
+                    "--down, --status and --proof are other words for the verbs down, status and proof.")
+    add_options(whole, is_verb=False)
+    verbs = whole.add_subparsers(title="verbs", dest="verb", metavar="", required=True)
     for name, function, arguments, text in VERBS:
         verb = verbs.add_parser(name, help=text, description=text)
         verb.set_defaults(function=function)
+        if name != "psql":
+            add_options(verb, is_verb=True)
         for argument, keywords in arguments:
             verb.add_argument(argument, **keywords)
     return whole

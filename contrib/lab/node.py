@@ -216,17 +216,12 @@ class Node:
         return [pid for pid in set(ours) if pid != link]
 
     def start(self) -> bool:
-        """Link and Patroni, if they do not run. False when there was nothing to start."""
-        if not (self.dir / "patroni.yml").exists():
-            self.write_config()
-        if not self.link_pid:
-            self.heal_etcd()
+        """Patroni, and the link unless it was cut. False when it runs already."""
         if self.patroni_pid:
             return False
-        for port in (self.pg_port, self.rest_port):
-            # After a kill of Patroni alone PostgreSQL still runs, and Patroni takes it over.
-            if not self.postgres_pids and not names.port_is_free(self.host, port):
-                raise LabError(f"{self.host}:{port} is in use by another program: take another --port-base")
+        if not (self.dir / "patroni.yml").exists():
+            self.write_config()
+            self.heal_etcd()
         self._spawn([program("patroni", "patroni"), "patroni.yml"], self.log, self._patroni_pid_file)
         return True
 
@@ -265,6 +260,7 @@ class Node:
             procs.send([pid], signal.SIGSTOP if silent else signal.SIGKILL)
 
     def heal_etcd(self) -> None:
+        self.layout.make_dir(self.dir, 0o700)
         pid = self.link_pid
         if pid:
             procs.send([pid], signal.SIGCONT)
