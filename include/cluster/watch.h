@@ -27,7 +27,8 @@ struct fetcher;
 struct cluster;
 
 struct cluster_callbacks {
-	/* Something that matters changed. Both are good until it returns; topology_ref() what is kept. old is never NULL. */
+	/* Something that matters changed. Both are good until it returns; topology_ref() what is kept. Must not close the
+	 * cluster. */
 	void (*on_topology)(struct cluster *cluster, const struct topology *old, const struct topology *now, void *context);
 	void *context;
 };

@@ -1,0 +1,327 @@
+/*
+ * net/fetch.c - libcurl's multi interface, driven by the events of our loop.
+ *
+ *   fetch_get ─► curl_multi_add_handle ─► fetch_want_timer(0) ┄ loop ┄► fetcher_on_timer ─► curl_multi_socket_action
+ *   curl ─► fetch_want_socket(fd, read/write) ┄ loop ┄► fetcher_on_socket ─► curl_multi_socket_action
+ *                                                              └─► fetcher_collect ─► fetch_finish ─► done()
+ *
+ * Owns: each request until it is told of, and the events of curl's sockets. Never: blocks; calls done() from fetch_get().
+ * Invariant: a fetch is in fetcher->fetches exactly as long as curl knows it.
+ * Source: libcurl 7.88, curl_multi_socket_action(3), CURLMOPT_SOCKETFUNCTION(3), CURLMOPT_TIMERFUNCTION(3).
+ */
+#include "net/fetch.h"
+
+#include <curl/curl.h>
+#include <event2/event.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/must.h"
+#include "config.h"
+#include "net/loop.h"
+
+#define TIMEOUT_MS_PRESET 1000
+#define BODY_MAX_PRESET   (1024 * 1024)
+#define HEADERS_MAX       (64 * 1024) /* bytes: curl would keep them all */
+#define DNS_CACHE_SECONDS 5L          /* a container that comes back has another address */
+
+struct fetcher {
+	struct loop  *loop;
+	CURLM        *multi;
+	struct timer *timer;   /* when curl wants to be called without an event */
+	struct list   fetches; /* of struct fetch; owned */
+};
+
+struct fetch {
+	struct node     node;
+	struct fetcher *fetcher;
+	CURL           *easy;
+	struct buf      body;
+	size_t          body_max;
+	size_t          headers;  /* bytes of header lines so far */
+	bool            is_too_large;
+	uint64_t        began_us;
+	fetch_done_fn  *done;
+	void           *context;
+	char            error[CURL_ERROR_SIZE];
+};
+
+/* One of curl's sockets, remembered by curl_multi_assign(). */
+struct fetch_socket {
+	struct event *event;
+};
+
+/* What became of a request */
+
+static enum fetch_outcome
+outcome_of(const struct fetch *fetch, CURLcode code)
+{
+	switch (code) {
+	case CURLE_OK:
+		return FETCH_OK;
+	case CURLE_OPERATION_TIMEDOUT:
+		return FETCH_TIMEOUT;
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_COULDNT_CONNECT:
+		return FETCH_REFUSED;
+	case CURLE_FILESIZE_EXCEEDED:
+		return FETCH_TOO_LARGE;
+	default:
+		return fetch->is_too_large ? FETCH_TOO_LARGE : FETCH_FAILED;
+	}
+}
+
+const char *
+fetch_outcome_name(enum fetch_outcome outcome)
+{
+	static const char *const names[] = {
+		[FETCH_OK] = "ok",
+		[FETCH_TIMEOUT] = "timeout",
+		[FETCH_REFUSED] = "refused",
+		[FETCH_TOO_LARGE] = "too large",
+		[FETCH_FAILED] = "failed",
+	};
+	return names[outcome];
+}
+
+static void
+fetch_free(struct fetch *fetch)
+{
+	curl_easy_cleanup(fetch->easy);
+	buf_free(&fetch->body);
+	heap_free(fetch);
+}
+
+/* From here on curl and the fetcher know nothing of it. */
+static void
+fetch_leave(struct fetch *fetch)
+{
+	curl_multi_remove_handle(fetch->fetcher->multi, fetch->easy);
+	node_remove(&fetch->node);
+}
+
+static void
+fetch_finish(struct fetch *fetch, CURLcode code)
+{
+	long status = 0;
+	curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+	struct fetch_answer answer = {
+		.outcome = outcome_of(fetch, code),
+		.status = (int)status,
+		.error = "",
+		.took_us = clock_exact_us() - fetch->began_us,
+	};
+	if (answer.outcome == FETCH_OK)
+		answer.body = buf_view(&fetch->body);
+	else if (answer.outcome == FETCH_TOO_LARGE)
+		answer.error = "the answer is too long";
+	else
+		answer.error = fetch->error[0] ? fetch->error : curl_easy_strerror(code);
+	fetch_leave(fetch);
+	fetch->done(&answer, fetch->context);
+	fetch_free(fetch);
+}
+
+/* Tell of all that ended. A done function may start and cancel others; curl's list takes that. */
+static void
+fetcher_collect(struct fetcher *f)
+{
+	int left;
+	CURLMsg *message;
+	while ((message = curl_multi_info_read(f->multi, &left)) != NULL) {
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		char *fetch = NULL;
+		CURLcode code = message->data.result; /* the message goes with its handle */
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &fetch);
+		fetch_finish((struct fetch *)(void *)fetch, code);
+	}
+}
+
+/* From the loop to curl */
+
+static void
+fetcher_on_socket(evutil_socket_t fd, short what, void *context)
+{
+	struct fetcher *f = context;
+	loop_enter(f->loop);
+	int running;
+	int action = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
+	curl_multi_socket_action(f->multi, fd, action, &running);
+	fetcher_collect(f);
+}
+
+static void
+fetcher_on_timer(void *context)
+{
+	struct fetcher *f = context;
+	int running;
+	curl_multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	fetcher_collect(f);
+}
+
+/* From curl to the loop */
+
+static int
+fetch_want_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *assigned)
+{
+	struct fetcher *f = context;
+	struct fetch_socket *s = assigned;
+	if (s)
+		event_free(s->event);
+	if (what == CURL_POLL_REMOVE) {
+		curl_multi_assign(f->multi, fd, NULL);
+		heap_free(s);
+		return 0;
+	}
+	if (s == NULL) {
+		s = heap_alloc(sizeof(*s));
+		curl_multi_assign(f->multi, fd, s);
+	}
+	short events = EV_PERSIST;
+	if (what & CURL_POLL_IN)
+		events |= EV_READ;
+	if (what & CURL_POLL_OUT)
+		events |= EV_WRITE;
+	s->event = event_new(f->loop->base, fd, events, fetcher_on_socket, f);
+	must(s->event != NULL);
+	event_add(s->event, NULL);
+	return 0;
+}
+
+static int
+fetch_want_timer(CURLM *multi, long timeout_ms, void *context)
+{
+	struct fetcher *f = context;
+	if (timeout_ms < 0)
+		timer_clear(f->timer);
+	else
+		timer_set(f->timer, (uint64_t)timeout_ms * MILLISECOND_US);
+	return 0;
+}
+
+/* Less than n tells curl to give up. */
+static size_t
+fetch_on_header(char *p, size_t size, size_t n, void *context)
+{
+	struct fetch *fetch = context;
+	fetch->headers += size * n;
+	if (fetch->headers <= HEADERS_MAX)
+		return size * n;
+	fetch->is_too_large = true;
+	return 0;
+}
+
+static size_t
+fetch_on_body(char *p, size_t size, size_t n, void *context)
+{
+	struct fetch *fetch = context;
+	struct view part = view_of(p, size * n);
+	if (part.n > fetch->body_max - fetch->body.n || !buf_try_reserve(&fetch->body, part.n)) {
+		fetch->is_too_large = true;
+		return 0;
+	}
+	buf_add(&fetch->body, part);
+	return part.n;
+}
+
+/* The module's door */
+
+struct fetcher *
+fetcher_open(struct loop *loop)
+{
+	static bool is_ready; /* curl counts: once is enough for the process */
+	if (!is_ready && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		return NULL;
+	is_ready = true;
+	CURLM *multi = curl_multi_init();
+	if (multi == NULL)
+		return NULL;
+	struct fetcher *f = heap_alloc(sizeof(*f));
+	f->loop = loop;
+	f->multi = multi;
+	f->timer = timer_new(loop, fetcher_on_timer, f);
+	list_init(&f->fetches);
+	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, fetch_want_socket);
+	curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, f);
+	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, fetch_want_timer);
+	curl_multi_setopt(multi, CURLMOPT_TIMERDATA, f);
+	return f;
+}
+
+void
+fetcher_close(struct fetcher *f)
+{
+	if (f == NULL)
+		return;
+	list_each(&f->fetches, n, after)
+		fetch_cancel(node_owner(n, struct fetch, node));
+	curl_multi_cleanup(f->multi);
+	timer_free(f->timer);
+	heap_free(f);
+}
+
+static void
+fetch_set_options(struct fetch *fetch, const struct fetch_request *request)
+{
+	CURL *easy = fetch->easy;
+	long timeout_ms = request->timeout_ms ? request->timeout_ms : TIMEOUT_MS_PRESET;
+	curl_easy_setopt(easy, CURLOPT_URL, request->url);
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, fetch);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, fetch->error);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, fetch_on_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, fetch_on_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)fetch->body_max);
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, PACKAGE_NAME "/" PACKAGE_VERSION);
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_0);
+	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* not even one from the environment */
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, DNS_CACHE_SECONDS);
+#if LIBCURL_VERSION_NUM >= 0x075500
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
+#endif
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* Without it, giving up a request whose name is still being resolved waits for the resolver's thread: up to
+	 * half a minute of a standing loop when DNS is away. */
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
+}
+
+struct fetch *
+fetch_get(struct fetcher *f, const struct fetch_request *request, fetch_done_fn *done, void *context)
+{
+	struct fetch *fetch = heap_alloc(sizeof(*fetch));
+	fetch->fetcher = f;
+	fetch->easy = curl_easy_init();
+	must(fetch->easy != NULL); /* a small allocation */
+	fetch->body_max = request->body_max ? request->body_max : BODY_MAX_PRESET;
+	fetch->began_us = clock_exact_us();
+	fetch->done = done;
+	fetch->context = context;
+	fetch_set_options(fetch, request);
+	list_append(&f->fetches, &fetch->node);
+	CURLMcode code = curl_multi_add_handle(f->multi, fetch->easy); /* asks for the timer: curl starts from the loop */
+	must(code == CURLM_OK);
+	return fetch;
+}
+
+void
+fetch_cancel(struct fetch *fetch)
+{
+	if (fetch == NULL)
+		return;
+	fetch_leave(fetch);
+	fetch_free(fetch);
+}
