@@ -2,7 +2,8 @@
  * wire/startup.c - reads the packets that come before the first letter, and the parameters in them.
  *
  * Judges a packet as PostgreSQL's ProcessStartupPacket() does: which lengths are allowed, and that the terminator of
- * the parameters is the packet's last byte. An answer other than STARTUP_SHORT does not change when more arrives.
+ * the parameters is the packet's last byte. Stricter in one point: PostgreSQL lets a stray last byte pass for the
+ * terminator. An answer other than STARTUP_SHORT does not change when more arrives.
  * Source: PostgreSQL 16, 55.7; its postmaster.c (backend_startup.c since 17), postinit.c, guc.c.
  */
 #include "wire/startup.h"
@@ -13,13 +14,6 @@
 #include "wire/message.h"
 
 #define TLS_HANDSHAKE_RECORD 0x16 /* RFC 8446, 5.1; no startup packet is so long that its length starts like this */
-
-static enum startup_kind
-startup_is(struct startup *out, enum startup_kind kind)
-{
-	out->kind = kind;
-	return kind;
-}
 
 static bool
 params_are_well_formed(struct view params)
@@ -45,51 +39,64 @@ size_fits(uint32_t code, size_t bytes_behind_code)
 	}
 }
 
-enum startup_kind
-startup_peek(struct view in, struct startup *out)
+/* A packet that is all there and whose size fits its code: `rest` is what lies behind the code. */
+static enum startup_kind
+packet_read(uint32_t code, struct view rest, struct startup *out)
 {
-	*out = (struct startup){ .kind = STARTUP_SHORT };
-	if (in.n == 0)
-		return STARTUP_SHORT;
-	if (in.p[0] == TLS_HANDSHAKE_RECORD)
-		return startup_is(out, STARTUP_DIRECT_TLS);
-	if (in.p[0] != 0) /* no length that is allowed starts so: HTTP, SSH and the like end here */
-		return startup_is(out, STARTUP_BAD);
-	if (in.n < 4)
-		return STARTUP_SHORT;
-	uint32_t size = load_be32(in.p);
-	if (size < 8 || size > 4 + STARTUP_BODY_MAX)
-		return startup_is(out, STARTUP_BAD);
-	if (in.n < 8)
-		return STARTUP_SHORT;
-	uint32_t code = load_be32(in.p + 4);
-	if (!size_fits(code, size - 8))
-		return startup_is(out, STARTUP_BAD);
-	if (in.n < size)
-		return STARTUP_SHORT;
-
-	out->size = size;
-	struct cursor c = cursor_over(view_part(in, 8, size - 8));
+	struct cursor c = cursor_over(rest);
 	switch (code) {
 	case STARTUP_CODE_SSL:
-		return startup_is(out, STARTUP_SSL_REQUEST);
+		return STARTUP_SSL_REQUEST;
 	case STARTUP_CODE_GSSENC:
-		return startup_is(out, STARTUP_GSSENC_REQUEST);
+		return STARTUP_GSSENC_REQUEST;
 	case STARTUP_CODE_CANCEL:
 		out->pid = cursor_be32(&c);
 		out->key = c.left;
-		return startup_is(out, STARTUP_CANCEL);
+		return STARTUP_CANCEL;
 	default:
 		break;
 	}
 	out->major = (uint16_t)(code >> 16);
 	out->minor = (uint16_t)code;
 	if (out->major != PROTOCOL_MAJOR)
-		return startup_is(out, out->major < PROTOCOL_MAJOR ? STARTUP_OLD_PROTOCOL : STARTUP_NEW_MAJOR);
-	if (!params_are_well_formed(c.left))
-		return startup_is(out, STARTUP_BAD);
-	out->params = c.left;
-	return startup_is(out, STARTUP_START);
+		return out->major < PROTOCOL_MAJOR ? STARTUP_OLD_PROTOCOL : STARTUP_NEW_MAJOR;
+	if (!params_are_well_formed(rest))
+		return STARTUP_BAD;
+	out->params = rest;
+	return STARTUP_START;
+}
+
+static enum startup_kind
+peek(struct view in, struct startup *out)
+{
+	if (in.n == 0)
+		return STARTUP_SHORT;
+	if (in.p[0] == TLS_HANDSHAKE_RECORD)
+		return STARTUP_DIRECT_TLS;
+	if (in.p[0] != 0) /* no length that is allowed starts so: HTTP, SSH and the like end here */
+		return STARTUP_BAD;
+	if (in.n < 4)
+		return STARTUP_SHORT;
+	uint32_t size = load_be32(in.p);
+	if (size < 8 || size > 4 + STARTUP_BODY_MAX)
+		return STARTUP_BAD;
+	if (in.n < 8)
+		return STARTUP_SHORT;
+	uint32_t code = load_be32(in.p + 4);
+	if (!size_fits(code, size - 8))
+		return STARTUP_BAD;
+	if (in.n < size)
+		return STARTUP_SHORT;
+	out->size = size;
+	return packet_read(code, view_part(in, 8, size - 8), out);
+}
+
+enum startup_kind
+startup_peek(struct view in, struct startup *out)
+{
+	*out = (struct startup){ 0 };
+	out->kind = peek(in, out);
+	return out->kind;
 }
 
 bool

@@ -54,6 +54,8 @@ START_TEST(answers_to_authentication_share_a_letter)
 	holds_bytes(&b, VIEW("p\0\0\0\7pw\0"));
 	request_sasl_initial(&b, "M", VIEW("n,,"));
 	holds_bytes(&b, VIEW("p\0\0\0\x0dM\0\0\0\0\3n,,"));
+	request_sasl_initial(&b, "M", VIEW(""));
+	holds_bytes(&b, VIEW("p\0\0\0\x0aM\0\0\0\0\0"));
 	request_sasl_initial(&b, "M", (struct view){ NULL, 0 });
 	holds_bytes(&b, VIEW("p\0\0\0\x0aM\0\xff\xff\xff\xff"));
 	request_sasl_response(&b, VIEW("c=1"));
