@@ -34,7 +34,9 @@ class Lab:
     """
 
     def __init__(self, directory: Path) -> None:
-        self.layout = Layout(directory.absolute())
+        # A process is recognised by its working directory, which Linux tells without symbolic links.
+        directory = directory.absolute()
+        self.layout = Layout(directory.parent.resolve() / directory.name)
         self.etcd_dir = self.layout.dir / "etcd"
         self._etcd_pid_file = self.etcd_dir / "etcd.pid"
 

@@ -15,15 +15,17 @@ A lab uses the ports PORT_BASE .. PORT_BASE+39; two labs need different bases an
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import json
 import os
 import pwd
+import re
 import shutil
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
 PORT_BASE = 23210
 NODES_MAX = 9
@@ -172,6 +174,8 @@ class Layout:
         """Claim the directory: it must be absent, empty, or ours already."""
         if len(os.fsencode(self.dir)) > 80:
             raise LabError(f"the path {self.dir} is too long for Unix sockets: take one of at most 80 bytes")
+        if not re.fullmatch(r"[A-Za-z0-9/._-]+", str(self.dir)):
+            raise LabError(f"the path {self.dir} would have to be quoted in some configuration: take a plainer one")
         if options.nodes < 1 or options.nodes > NODES_MAX:
             raise LabError(f"a lab has 1 to {NODES_MAX} nodes, not {options.nodes}")
         if options.port_base < 1024 or options.port_base + PORTS_USED > 65536:
@@ -232,17 +236,22 @@ class Layout:
                 shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
             self.dir.rmdir()
 
-    def lock(self) -> Any:
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
         """
-        Held by up, add, remove and down: two of them at once would build on each other's half. The lock lies beside
-        the directory, because down removes the directory. The caller keeps the file open.
+        For up, add, remove and down: two of them at once would build on each other's half. The lock lies beside the
+        directory, because down removes the directory, and goes with it.
         """
         path = Path(str(self.dir) + ".lock")
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        held = os.fdopen(descriptor, "r+")
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LabError(f"another command is at work on {self.dir}: wait for it") from None
-        return held
+        with os.fdopen(descriptor, "r+") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LabError(f"another command is at work on {self.dir}: wait for it") from None
+            try:
+                yield
+            finally:
+                if not self.exists():
+                    path.unlink(missing_ok=True)

@@ -45,7 +45,7 @@ def front_is_wanted(arguments: argparse.Namespace) -> bool:
 def do_up(arguments: argparse.Namespace) -> None:
     lab = lab_of(arguments)
     options = Options(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Options)})
-    with lab.layout.lock():
+    with lab.layout.locked():
         was_there = lab.layout.exists()
         lab.up(options, say)
         if was_there and lab.layout.options != options:
@@ -84,10 +84,9 @@ def do_down(arguments: argparse.Namespace) -> None:
     if not lab.layout.exists():
         print(f"there is no lab in {lab.layout.dir}: nothing to remove")
         return
-    with lab.layout.lock():
+    with lab.layout.locked():
         started = time.monotonic()
         ended = lab.down()
-        Path(str(lab.layout.dir) + ".lock").unlink(missing_ok=True)
     print(f"{lab.layout.dir} removed, {ended} processes ended, {time.monotonic() - started:.1f} s")
 
 
@@ -188,14 +187,14 @@ def do_undelay(arguments: argparse.Namespace) -> str:
 
 def do_add(arguments: argparse.Namespace) -> str:
     lab = lab_of(arguments).open()
-    with lab.layout.lock():
+    with lab.layout.locked():
         node = lab.add()
     return f"{node.name} joined at {node.host}:{node.pg_port}"
 
 
 def do_remove(arguments: argparse.Namespace) -> str:
     lab = lab_of(arguments).open()
-    with lab.layout.lock():
+    with lab.layout.locked():
         node = lab.pick(arguments.node)
         lab.remove(node)
     return f"{node.name} removed"
@@ -229,15 +228,10 @@ def print_summary(findings: Findings) -> None:
 
 
 def print_lines(lab: Lab, front: Front) -> None:
-    password = f"PGPASSWORD={names.APP_PASSWORD} "
-    app = f"-U {names.APP_USER} {names.APP_DATABASE}"
     directory = "" if lab.layout.dir == names.default_directory() else f" --dir {lab.layout.dir}"
-    print("\nConnect")
-    print(f"  read and write   {password}psql -h {HOST} -p {front.port('listen')} {app}")
-    print(f"  read only        {password}psql -h {HOST} -p {front.port('read')} {app}")
-    print("Look")
-    print(f"  console          PGPASSWORD={names.SUPERUSER_PASSWORD} psql -h {HOST} -p {front.port('listen')}"
-          f" -U {names.SUPERUSER} pgsluice -c 'SHOW POOLS'")
+    print("\nConnect and look")
+    for purpose, line in front.printed_lines():
+        print(f"  {purpose:16} {line}")
     print(f"  status page      http://{HOST}:{front.port('http')}/    metrics: /metrics")
     print(f"  configuration    {front.ini}")
     print(f"  log              {front.log}")

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import os
+import subprocess
 import threading
 import time
 import uuid
@@ -118,6 +120,7 @@ class Proof:
             f" ALTER TABLE {TABLE} OWNER TO {names.APP_USER}", names.APP_DATABASE)
         self._both_ports()
         self._pooling()
+        self._printed_lines()
         self._switchover_under_load()
         return self.found
 
@@ -189,7 +192,26 @@ class Proof:
         self.say(text)
         self.found.add("pooling", text, (len(backends) <= 20, f"{len(backends)} server connections for a pool of 20"))
 
-    # 3. A switchover under load.
+    # 3. What the person will be told to type.
+
+    def _printed_lines(self) -> None:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+        refused = []
+        for purpose, line in self.front.printed_lines():
+            command = line if " -c " in line else line + " -c 'SELECT 1'"
+            done = subprocess.run(["bash", "-c", command], env=environment, stdin=subprocess.DEVNULL, capture_output=True,
+                                  text=True, timeout=30, check=False)
+            if done.returncode != 0:
+                refused.append(f"{purpose} ({done.stderr.strip()})")
+        statuses = {path: self.front.http(path)[0] for path in ("/", "/metrics", "/health/readiness")}
+        pages = ", ".join(f"{path} {status or 'no answer'}" for path, status in statuses.items())
+        text = "psql, console and HTTP answer" if not refused else "refused: " + ", ".join(refused)
+        self.say(text)
+        self.found.add("doors", f"{text}; {pages}",
+                       (not refused, "a printed line does not work: " + ", ".join(refused)),
+                       (set(statuses.values()) == {200}, f"the HTTP port answered {pages}"))
+
+    # 4. A switchover under load.
 
     def _switchover_under_load(self) -> None:
         insert = (f"INSERT INTO {TABLE} (run, key, node) VALUES ('{self.run_id}', %s, inet_server_port())"

@@ -7,7 +7,7 @@ Owns: DIR/pgsluice. Never: looks into pgsluice's protocol; it is asked over HTTP
 from __future__ import annotations
 
 import filecmp
-import os
+import http.client
 import shutil
 import signal
 import subprocess
@@ -22,6 +22,7 @@ from .layout import LabError
 from .node import psql_environment
 
 WANTED = {"listen": 5432, "read": 5433, "http": 8404}
+MEANING = {"listen": "read-write", "read": "read-only", "http": "HTTP"}
 HOST = "127.0.0.1"
 READY_TIMEOUT = 20.0  # seconds
 STOP_TIMEOUT = 15.0  # seconds; pgsluice itself promises 10
@@ -86,7 +87,7 @@ class Front:
         self._install(built)
         self.layout.front = self._choose_ports()
         self.layout.save()
-        remarks += [f"port {WANTED[which]} is taken, {which} uses {port} instead"
+        remarks += [f"port {WANTED[which]} is in use by another program, the {MEANING[which]} port is {port}"
                     for which, port in self.layout.front.items() if port != WANTED[which]]
         self._write_config()
         procs.spawn([str(self._installed), str(self.ini)], lab=self.layout.dir, cwd=self.dir, log=self.log,
@@ -158,6 +159,28 @@ class Front:
             raise LabError(f"the console refused {command}: {done.stderr.strip()}")
         lines = [line.split("\t") for line in done.stdout.splitlines()]
         return [dict(zip(lines[0], row)) for row in lines[1:]]
+
+    def printed_lines(self) -> list[tuple[str, str]]:
+        """The shell commands that the person is told, by what they are for. The proof runs these very lines."""
+        app = f"-U {names.APP_USER} {names.APP_DATABASE}"
+        return [
+            ("read and write", f"PGPASSWORD={names.APP_PASSWORD} psql -h {HOST} -p {self.port('listen')} {app}"),
+            ("read only", f"PGPASSWORD={names.APP_PASSWORD} psql -h {HOST} -p {self.port('read')} {app}"),
+            ("console", f"PGPASSWORD={names.SUPERUSER_PASSWORD} psql -h {HOST} -p {self.port('listen')}"
+                        f" -U {names.SUPERUSER} pgsluice -c 'SHOW POOLS'"),
+        ]
+
+    def http(self, path: str) -> tuple[int, str]:
+        """(status, text) of a GET on the HTTP port; (0, reason) without an answer."""
+        connection = http.client.HTTPConnection(HOST, self.port("http"), timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode("utf-8", errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            return 0, str(error)
+        finally:
+            connection.close()
 
     def _last_line(self) -> str:
         try:
