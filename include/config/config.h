@@ -1,5 +1,5 @@
 /*
- * config/config.h - one whole configuration: settings, databases, users, clusters, peers; from a file, the environment or both.
+ * config/config.h - one whole configuration: settings, databases, users, clusters, peers; of a file, the environment or both.
  *
  * Immutable once loaded and owned by one pointer; all strings in it live exactly as long. A reload loads a second one,
  * compares (config/reload.h), and replaces the first, or leaves it alone when there was any error.
@@ -24,7 +24,7 @@ struct host_config {
 
 struct cluster_config {
 	const char         *name;     /* as in [clusters]; of a plain one "host:port,host:port" */
-	bool                is_plain; /* made of a database's host=: nobody asks for roles, all hosts are equal, both ports go to all */
+	bool                is_plain; /* of a database's host=: nobody asks for roles, both ports go to all hosts */
 	const char *const  *patroni;  /* base URLs without the last slash; none when hosts is given */
 	int                 patroni_count;
 	const struct host_config *hosts; /* none when patroni is given */
@@ -102,7 +102,7 @@ struct config {
 	int                           database_count;
 	const struct user_config     *users; /* sorted by name */
 	int                           user_count;
-	const struct cluster_config  *clusters; /* those of [clusters] first, in the order of the file, then plain ones */
+	const struct cluster_config  *clusters; /* those of [clusters] first, then plain ones; no order */
 	int                           cluster_count;
 	const struct peer_config     *peers; /* sorted by id */
 	int                           peer_count;

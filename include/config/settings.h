@@ -214,9 +214,11 @@ struct setting {
 	const char                *preset;           /* the default under [pgsluice], as one would write it */
 	const char                *preset_pgbouncer; /* the default under [pgbouncer]; NULL: the same */
 	const char                *least, *most;     /* of INT, DURATION_US and SIZE; NULL: 0, and the type's most */
-	const struct setting_word *words;            /* of ENUM */
+	const struct setting_word *words;            /* of ENUM; of STRING and LIST: NULL, or all that is allowed */
 	enum setting_applies       applies;
-	bool                       is_secret; /* never shown, never logged */
+	bool                       is_secret;     /* never shown, never logged, never cut at an inline comment */
+	bool                       is_file;       /* names a file that has to be readable when set */
+	bool                       zero_is_unset; /* of an entry's key: 0 means as if it were not there */
 	const char                *text;      /* one or two sentences for people */
 	const char                *pending;   /* why it has no effect in this release, or NULL */
 };
@@ -238,6 +240,10 @@ const char *setting_value(const struct setting *row, const struct settings *in, 
 
 /* The same of the default. */
 const char *setting_preset_value(const struct setting *row, bool is_pgbouncer, char *buf, size_t room);
+
+bool setting_is_equal(const struct setting *row, const struct settings *a, const struct settings *b);
+
+extern const struct setting_word pool_mode_words[], read_fallback_words[];
 
 /* The word of an enum's value, for messages: pool_mode_name(POOL_MODE_SESSION) is "session". */
 const char *pool_mode_name(enum pool_mode mode);
