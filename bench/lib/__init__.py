@@ -1,0 +1,1 @@
+"""What bench/run and the load tests are made of."""
