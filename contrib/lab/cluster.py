@@ -1,7 +1,7 @@
 """
 cluster.py - the whole lab: etcd, its nodes, and what is true of them together.
 
-Owns: starting and removing everything, waiting for health, and the choice of a node by what it is ("leader", "replica").
+Owns: starting and removing everything, waiting for health, the choice of a node by what it is ("leader", "replica").
 Never: knows pgsluice; that is sluice.py.
 """
 
@@ -29,8 +29,12 @@ Say = Callable[[str], None]
 
 class Lab:
     """
-    Open an existing lab, or make one with up(). Tests use it as
-        lab = Lab(directory); lab.up(Options(port_base=24000)); lab.pick("leader").kill(); lab.wait_healthy(); lab.down()
+    An existing lab, after open(), or a new one, after up(). Tests use it as
+        lab = Lab(directory)
+        lab.up(Options(port_base=24000, sync=True))
+        lab.pick("leader").kill()
+        lab.wait_leader()
+        lab.down()
     """
 
     def __init__(self, directory: Path) -> None:
@@ -74,7 +78,7 @@ class Lab:
         self.wait_healthy(HEALTHY_TIMEOUT)
 
     def down(self) -> int:
-        """Everything the lab ever started, also after a crash half way; then its directory. How many processes died."""
+        """Everything the lab ever started, also after a crash half way, then its directory. How many processes ended."""
         lab = self.layout.dir
         segments = _shared_memory_segments(lab.glob("*/data"))
         # Patroni, links and etcd first: nobody is left to start PostgreSQL again.
@@ -104,7 +108,8 @@ class Lab:
         present = set(leader.sql("SELECT rolname FROM pg_roles").splitlines())
         for user, (password, encryption) in users.items():
             if user not in present:
-                leader.sql(f"SET password_encryption = '{encryption}'; CREATE ROLE {user} LOGIN PASSWORD '{password}'")
+                leader.sql(f"SET password_encryption = '{encryption}';"
+                           f" CREATE ROLE {user} LOGIN PASSWORD '{password}'")
         if leader.sql(f"SELECT count(*) FROM pg_database WHERE datname = '{names.APP_DATABASE}'") == "0":
             leader.sql(f"CREATE DATABASE {names.APP_DATABASE} OWNER {names.APP_USER}")
 
@@ -125,8 +130,8 @@ class Lab:
                 "--listen-client-urls", client, "--advertise-client-urls", client,
                 "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"lab={peer}"]
         if not layout.options.etcd3:
-            # v2 by default: with v3 this Patroni may give the lock back to a leader that was frozen, and drop what the
-            # new leader had acknowledged.
+            # v2 by default: over v3, Patroni 3.0.2 may give the lock back to a leader that was frozen, and drop what
+            # the new leader had acknowledged.
             argv.append("--enable-v2=true")
         extra = {"ETCD_UNSUPPORTED_ARCH": "arm64"} if platform.machine() == "aarch64" else {}
         procs.spawn(argv, lab=layout.dir, cwd=self.etcd_dir, log=self.etcd_dir / "etcd.log",
@@ -210,7 +215,7 @@ class Lab:
         if wanted in self.layout.names:
             return Node(self.layout, wanted)
         if wanted not in ("leader", "replica"):
-            raise LabError(f"there is no node \"{wanted}\": this lab has {', '.join(self.layout.names)}, leader, replica")
+            raise self._unknown(wanted)
         views = self.look()
         if wanted == "leader":
             found = self.leader_name(views)
@@ -220,6 +225,10 @@ class Lab:
             raise LabError(f"there is no {wanted} now: {self._complaint()}")
         return Node(self.layout, found)
 
+    def _unknown(self, wanted: str) -> LabError:
+        known = ", ".join([*self.layout.names, "leader", "replica"])
+        return LabError(f"there is no node \"{wanted}\", this lab knows {known}")
+
     # Changes of the cluster.
 
     def switchover(self, candidate: str = "") -> tuple[str, str]:
@@ -228,7 +237,7 @@ class Lab:
         if candidate == "replica":
             candidate = self.pick("replica").name
         if candidate and candidate not in self.layout.names:
-            raise LabError(f"there is no node \"{candidate}\": this lab has {', '.join(self.layout.names)}")
+            raise self._unknown(candidate)
         if candidate == old:
             raise LabError(f"{old} is the leader already")
         body = {"leader": old, **({"candidate": candidate} if candidate else {})}
@@ -252,7 +261,8 @@ class Lab:
         self.layout.names = sorted([*self.layout.names, node.name])
         self.layout.save()
         node.start()
-        self._wait(lambda: self._streams(node.name), HEALTHY_TIMEOUT, lambda: f"{node.name} did not join: {self._complaint()}")
+        self._wait(lambda: self._streams(node.name), HEALTHY_TIMEOUT,
+                   lambda: f"{node.name} did not join: {self._complaint()}")
         return node
 
     def _streams(self, name: str) -> bool:
@@ -293,7 +303,8 @@ class Lab:
     @staticmethod
     def _node_status(node: Node, view: View) -> dict[str, Any]:
         return {
-            "name": node.name, "host": node.host, "port": node.pg_port, "rest": f"http://{node.host}:{node.rest_port}",
+            "name": node.name, "host": node.host, "port": node.pg_port,
+            "rest": f"http://{node.host}:{node.rest_port}",
             "data": str(node.data), "log": str(node.log), "patroni_pid": node.patroni_pid or None,
             "postgres_pids": node.postgres_pids, "role": view.role, "state": view.body.get("state"),
             "timeline": view.body.get("timeline"), "frozen": node.is_frozen, "etcd_link": node.etcd_link,

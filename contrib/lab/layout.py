@@ -191,7 +191,8 @@ class Layout:
     def _refuse_used_ports(self) -> None:
         wanted = [("127.0.0.1", self.etcd_port), ("127.0.0.1", self.etcd_peer_port)]
         for name in self.names:
-            wanted += [(self.host(name), port) for port in (self.pg_port(name), self.rest_port(name), self.link_port(name))]
+            ports = (self.pg_port(name), self.rest_port(name), self.link_port(name))
+            wanted += [(self.host(name), port) for port in ports]
         for host, port in wanted:
             if not port_is_free(host, port):
                 raise LabError(f"{host}:{port} is in use by another program: take another --port-base")

@@ -1,8 +1,8 @@
 """
-link.py - the cable between one node and etcd: forwards bytes from one TCP port to another, until it is killed or stopped.
+link.py - the cable between one node and etcd: forwards bytes from one TCP port to another.
 
-Killed, the node is refused at once; stopped (SIGSTOP), it hears nothing any more. So a node loses etcd and nothing else,
-without a packet filter. Runs alone, as `python3 link.py HOST PORT TO_HOST TO_PORT`.
+When it is killed, the node is refused at once; when it is stopped (SIGSTOP), the node hears nothing any more. So a node
+loses etcd and nothing else, without a packet filter. Runs alone: `python3 link.py HOST PORT TO_HOST TO_PORT`.
 """
 
 import asyncio

@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 from . import layout as names
 from .cluster import HEALTHY_TIMEOUT, Lab
@@ -22,27 +22,24 @@ from .node import Node, program, psql_environment
 from .proof import Findings, Proof
 from .sluice import HOST, Front
 
-STARTED = time.monotonic()
+# When contrib/quickstart began, which then installed and built before it came here.
+BEGAN = float(os.environ.get("QUICKSTART_BEGAN") or time.time())
+
+Arguments = argparse.Namespace
 
 
 def say(text: str) -> None:
-    """One line of progress; the clock counts from where contrib/quickstart began."""
-    began = float(os.environ.get("QUICKSTART_BEGAN", "0"))
-    seconds = time.time() - began if began else time.monotonic() - STARTED
-    print(f"[{seconds:6.1f}s] {text}", flush=True)
+    """One line of progress."""
+    print(f"[{time.time() - BEGAN:6.1f}s] {text}", flush=True)
 
 
-def lab_of(arguments: argparse.Namespace) -> Lab:
+def lab_of(arguments: Arguments) -> Lab:
     return Lab(Path(arguments.dir))
 
 
-def front_is_wanted(arguments: argparse.Namespace) -> bool:
-    return arguments.program is not None
+# Verbs of the whole. What they return is printed with the time it took.
 
-
-# Verbs of the whole.
-
-def do_up(arguments: argparse.Namespace) -> None:
+def do_up(arguments: Arguments) -> None:
     lab = lab_of(arguments)
     options = Options(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Options)})
     with lab.layout.locked():
@@ -51,7 +48,7 @@ def do_up(arguments: argparse.Namespace) -> None:
         if was_there and lab.layout.options != options:
             say("the lab was there already and keeps the options it was made with")
         say(f"the cluster is healthy: {', '.join(lab.layout.names)} in {lab.layout.dir}")
-        if front_is_wanted(arguments):
+        if arguments.program is not None:
             front = Front(lab)
             for remark in front.start(Path(arguments.program)):
                 say("pgsluice: " + remark)
@@ -59,7 +56,7 @@ def do_up(arguments: argparse.Namespace) -> None:
                 f" {front.port('http')} (HTTP)")
 
 
-def do_proof(arguments: argparse.Namespace) -> None:
+def do_proof(arguments: Arguments) -> None:
     lab = lab_of(arguments).open()
     front = Front(lab)
     if not front.pid:
@@ -72,127 +69,58 @@ def do_proof(arguments: argparse.Namespace) -> None:
         raise LabError("not as expected: " + "; ".join(findings.wrong))
 
 
-def do_quickstart(arguments: argparse.Namespace) -> None:
+def do_quickstart(arguments: Arguments) -> None:
+    if arguments.program is None:
+        raise LabError("there is no pgsluice to put in front: give --program, or run contrib/quickstart")
     do_up(arguments)
     do_proof(arguments)
-    began = float(os.environ.get("QUICKSTART_BEGAN", "0")) or time.time()
-    print(f"\nDone in {time.time() - began:.0f} s. It goes on running until it is removed.")
+    print(f"\nDone in {time.time() - BEGAN:.0f} s. It goes on running until it is removed.")
 
 
-def do_down(arguments: argparse.Namespace) -> None:
+def do_down(arguments: Arguments) -> str:
     lab = lab_of(arguments)
-    if not lab.layout.exists():
-        print(f"there is no lab in {lab.layout.dir}: nothing to remove")
-        return
     with lab.layout.locked():
-        started = time.monotonic()
-        ended = lab.down()
-    print(f"{lab.layout.dir} removed, {ended} processes ended, {time.monotonic() - started:.1f} s")
+        if not lab.layout.exists():
+            return f"there is no lab in {lab.layout.dir}: nothing to remove"
+        return f"{lab.layout.dir} removed, {lab.down()} processes ended"
 
 
-def do_status(arguments: argparse.Namespace) -> None:
+def do_status(arguments: Arguments) -> None:
     lab = lab_of(arguments).open()
-    status = lab.status()
-    front = Front(lab).status()
-    if arguments.json:
-        print(json.dumps({**status, "pgsluice": front}, indent=1))
-        return
-    print(f"lab in {status['dir']}, processes run as {status['user']}, {'healthy' if status['healthy'] else 'NOT healthy'}")
-    print(f"  etcd  {status['etcd']['url']}  pid {status['etcd']['pid'] or '-'}")
-    for node in status["nodes"]:
-        remarks = (", frozen" if node["frozen"] else "") + (f", etcd {node['etcd_link']}" if node["etcd_link"] != "up" else "")
-        print(f"  {node['name']:4}  {node['host']}:{node['port']}  REST {node['rest']}  {node['role']}, {node['state'] or '-'},"
-              f" timeline {node['timeline'] or '-'}, Patroni {node['patroni_pid'] or '-'},"
-              f" {len(node['postgres_pids'])} PostgreSQL processes{remarks}")
-    where = ", ".join(f"{which} {port}" for which, port in front["ports"].items())
-    print(f"  pgsluice  {'pid ' + str(front['pid']) + ' on ' + front['host'] + ': ' + where if front['pid'] else 'does not run'}")
+    status = {**lab.status(), "pgsluice": Front(lab).status()}
+    print(json.dumps(status, indent=1) if arguments.json else status_text(status))
 
 
-# Verbs for one node.
-
-def do_kill(arguments: argparse.Namespace) -> str:
-    node = lab_of(arguments).open().pick(arguments.node)
-    return f"{node.name} killed, {node.kill()} processes"
-
-
-def do_kill_postgres(arguments: argparse.Namespace) -> str:
-    node = lab_of(arguments).open().pick(arguments.node)
-    return f"PostgreSQL of {node.name} killed, {node.kill_postgres()} processes"
-
-
-def do_freeze(arguments: argparse.Namespace) -> str:
-    node = lab_of(arguments).open().pick(arguments.node)
-    return f"{node.name} frozen, {node.freeze()} processes"
-
-
-def do_thaw(arguments: argparse.Namespace) -> str:
-    node = lab_of(arguments).open().pick(arguments.node)
-    return f"{node.name} thawed, {node.thaw()} processes"
-
-
-def nodes_of(arguments: argparse.Namespace) -> list[Node]:
-    """One node, or every one for "all"."""
+def do_wait(arguments: Arguments) -> str:
     lab = lab_of(arguments).open()
-    return lab.nodes if arguments.node == "all" else [lab.pick(arguments.node)]
+    lab.wait_healthy(arguments.seconds)
+    return f"healthy, {lab.pick('leader').name} leads"
 
 
-def do_cut_etcd(arguments: argparse.Namespace) -> str:
-    nodes = nodes_of(arguments)
-    for node in nodes:
-        node.cut_etcd(arguments.silent)
-    return f"{', '.join(node.name for node in nodes)} cut off from etcd" + (" silently" if arguments.silent else "")
+def do_wait_leader(arguments: Arguments) -> str:
+    return f"{lab_of(arguments).open().wait_leader(arguments.seconds).name} leads"
 
 
-def do_heal_etcd(arguments: argparse.Namespace) -> str:
-    nodes = nodes_of(arguments)
-    for node in nodes:
-        node.heal_etcd()
-    return f"etcd within reach of {', '.join(node.name for node in nodes)} again"
+def do_switchover(arguments: Arguments) -> str:
+    old, new = lab_of(arguments).open().switchover(arguments.candidate)
+    return f"switched over from {old} to {new}"
 
 
-def do_start(arguments: argparse.Namespace) -> str:
-    node = lab_of(arguments).open().pick(arguments.node)
-    return f"{node.name} started" if node.start() else f"{node.name} runs already"
-
-
-def do_stop(arguments: argparse.Namespace) -> str:
-    node = lab_of(arguments).open().pick(arguments.node)
-    node.stop()
-    return f"{node.name} stopped"
-
-
-def do_restart(arguments: argparse.Namespace) -> str:
+def do_restart(arguments: Arguments) -> str:
     lab = lab_of(arguments).open()
     node = lab.pick(arguments.node)
     lab.restart(node)
     return f"PostgreSQL of {node.name} restarted"
 
 
-def do_switchover(arguments: argparse.Namespace) -> str:
-    old, new = lab_of(arguments).open().switchover(arguments.candidate)
-    return f"switched over from {old} to {new}"
-
-
-def do_delay_replay(arguments: argparse.Namespace) -> str:
-    node = lab_of(arguments).open().pick(arguments.node)
-    node.delay_replay(arguments.seconds)
-    return f"{node.name} now applies commits {arguments.seconds:g} s late"
-
-
-def do_undelay(arguments: argparse.Namespace) -> str:
-    node = lab_of(arguments).open().pick(arguments.node)
-    node.delay_replay(0)
-    return f"{node.name} applies commits at once again"
-
-
-def do_add(arguments: argparse.Namespace) -> str:
+def do_add(arguments: Arguments) -> str:
     lab = lab_of(arguments).open()
     with lab.layout.locked():
         node = lab.add()
     return f"{node.name} joined at {node.host}:{node.pg_port}"
 
 
-def do_remove(arguments: argparse.Namespace) -> str:
+def do_remove(arguments: Arguments) -> str:
     lab = lab_of(arguments).open()
     with lab.layout.locked():
         node = lab.pick(arguments.node)
@@ -200,24 +128,87 @@ def do_remove(arguments: argparse.Namespace) -> str:
     return f"{node.name} removed"
 
 
-def do_wait(arguments: argparse.Namespace) -> str:
-    lab = lab_of(arguments).open()
-    lab.wait_healthy(arguments.seconds)
-    return f"healthy, {lab.pick('leader').name} leads"
-
-
-def do_wait_leader(arguments: argparse.Namespace) -> str:
-    return f"{lab_of(arguments).open().wait_leader(arguments.seconds).name} leads"
-
-
-def do_psql(arguments: argparse.Namespace) -> None:
+def do_psql(arguments: Arguments) -> None:
     """Replaces this process by psql, directly on the node, as superuser in the application's database."""
-    node = lab_of(arguments).open().pick(arguments.node)
-    argv = node.psql_argv()
-    os.execve(program("psql", "postgresql-client"), argv + arguments.rest, psql_environment(names.SUPERUSER_PASSWORD))
+    argv = lab_of(arguments).open().pick(arguments.node).psql_argv() + arguments.rest
+    os.execve(program("psql", "postgresql-client"), argv, psql_environment(names.SUPERUSER_PASSWORD))
+
+
+# Verbs for one node, or for every one with "all".
+
+def kill(node: Node, arguments: Arguments) -> str:
+    return f"{node.name} killed, {node.kill()} processes"
+
+
+def kill_postgres(node: Node, arguments: Arguments) -> str:
+    return f"PostgreSQL of {node.name} killed, {node.kill_postgres()} processes"
+
+
+def freeze(node: Node, arguments: Arguments) -> str:
+    return f"{node.name} frozen, {node.freeze()} processes"
+
+
+def thaw(node: Node, arguments: Arguments) -> str:
+    return f"{node.name} thawed, {node.thaw()} processes"
+
+
+def cut_etcd(node: Node, arguments: Arguments) -> str:
+    node.cut_etcd(arguments.silent)
+    return f"{node.name} cut off from etcd" + (" silently" if arguments.silent else "")
+
+
+def heal_etcd(node: Node, arguments: Arguments) -> str:
+    node.heal_etcd()
+    return f"{node.name} reaches etcd again"
+
+
+def start(node: Node, arguments: Arguments) -> str:
+    return f"{node.name} started" if node.start() else f"{node.name} runs already"
+
+
+def stop(node: Node, arguments: Arguments) -> str:
+    node.stop()
+    return f"{node.name} stopped"
+
+
+def delay_replay(node: Node, arguments: Arguments) -> str:
+    node.delay_replay(arguments.seconds)
+    return f"{node.name} now applies commits {arguments.seconds:g} s late"
+
+
+def undelay(node: Node, arguments: Arguments) -> str:
+    node.delay_replay(0)
+    return f"{node.name} applies commits at once again"
+
+
+def for_nodes(act: Callable[[Node, Arguments], str]) -> Callable[[Arguments], str]:
+    def do(arguments: Arguments) -> str:
+        lab = lab_of(arguments).open()
+        nodes = lab.nodes if arguments.node == "all" else [lab.pick(arguments.node)]
+        return "; ".join(act(node, arguments) for node in nodes)
+
+    return do
 
 
 # Output.
+
+def status_text(status: dict[str, Any]) -> str:
+    front = status["pgsluice"]
+    ports = ", ".join(f"{which} {port}" for which, port in front["ports"].items())
+    lines = [f"lab in {status['dir']}, run by {status['user']}, {'healthy' if status['healthy'] else 'NOT healthy'}",
+             f"  etcd  {status['etcd']['url']}, pid {status['etcd']['pid'] or '-'}"]
+    for node in status["nodes"]:
+        parts = [f"{node['name']:4}  {node['host']}:{node['port']}", f"REST {node['rest']}", f"{node['role']}",
+                 f"{node['state'] or '-'}", f"timeline {node['timeline'] or '-'}",
+                 f"Patroni {node['patroni_pid'] or '-'}", f"{len(node['postgres_pids'])} PostgreSQL processes"]
+        if node["frozen"]:
+            parts.append("frozen")
+        if node["etcd_link"] != "up":
+            parts.append("etcd " + node["etcd_link"])
+        lines.append("  " + ", ".join(parts))
+    lines.append(f"  pgsluice  pid {front['pid']} on {front['host']}: {ports}" if front["pid"] else "  pgsluice does not run")
+    return "\n".join(lines)
+
 
 def print_summary(findings: Findings) -> None:
     print("\nWhat was shown")
@@ -229,74 +220,84 @@ def print_summary(findings: Findings) -> None:
 
 def print_lines(lab: Lab, front: Front) -> None:
     directory = "" if lab.layout.dir == names.default_directory() else f" --dir {lab.layout.dir}"
-    print("\nConnect and look")
-    for purpose, line in front.printed_lines():
-        print(f"  {purpose:16} {line}")
-    print(f"  status page      http://{HOST}:{front.port('http')}/    metrics: /metrics")
-    print(f"  configuration    {front.ini}")
-    print(f"  log              {front.log}")
-    print(f"  what runs where  contrib/quickstart{directory} --status")
-    print("Break it")
-    print(f"                   contrib/quickstart{directory} kill leader    (switchover, freeze, ...: see --help)")
-    print("Stop")
-    print(f"                   contrib/quickstart{directory} --down")
+    command = f"contrib/quickstart{directory}"
+    rows = [("", "Connect and look"), *front.printed_lines(),
+            ("status page", f"http://{HOST}:{front.port('http')}/ and /metrics"),
+            ("configuration", front.ini),
+            ("log", front.log),
+            ("what runs where", f"{command} --status"),
+            ("break it", f"{command} kill leader    (switchover, freeze, ...: see --help)"),
+            ("stop", f"{command} --down")]
+    print()
+    for purpose, line in rows:
+        print(f"  {purpose:16} {line}" if purpose else line)
 
 
 # The rows.
 
-Verb = Callable[[argparse.Namespace], "str | None"]
 NODE = ("node", {"metavar": "NODE", "help": "a node's name, or leader, or replica"})
-NODE_OR_ALL = ("node", {"metavar": "NODE", "help": "a node's name, or leader, replica, all"})
+NODES = ("node", {"metavar": "NODE", "help": "a node's name, or leader, replica, all"})
 SECONDS = ("seconds", {"metavar": "SECONDS", "type": float})
 PATIENCE = ("seconds", {"metavar": "SECONDS", "type": float, "nargs": "?", "default": HEALTHY_TIMEOUT})
+CANDIDATE = ("candidate", {"metavar": "NODE", "nargs": "?", "default": ""})
+JSON = ("--json", {"action": "store_true", "help": "for programs"})
+SILENT = ("--silent", {"action": "store_true", "help": "no answer instead of a refusal"})
+REST = ("rest", {"metavar": "...", "nargs": argparse.REMAINDER})
 
-VERBS: list[tuple[str, Verb, list[tuple[str, dict]], str]] = [
-    # name            function          arguments                 help
-    ("quickstart",    do_quickstart,    [],                       "up, then proof"),
-    ("up",            do_up,            [],                       "start cluster and pgsluice, whatever does not run yet"),
-    ("proof",         do_proof,         [],                       "both ports, pooling, a switchover under load"),
-    ("down",          do_down,          [],                       "end all processes and remove the directory"),
-    ("status",        do_status,        [("--json", {"action": "store_true"})], "what runs where"),
-    ("wait",          do_wait,          [PATIENCE],               "until there is one leader and all others stream from it"),
-    ("wait-leader",   do_wait_leader,   [PATIENCE],               "until there is a leader, whatever the others do"),
-    ("kill",          do_kill,          [NODE],                   "SIGKILL Patroni and PostgreSQL of a node"),
-    ("kill-postgres", do_kill_postgres, [NODE],                   "SIGKILL PostgreSQL alone"),
-    ("freeze",        do_freeze,        [NODE],                   "SIGSTOP Patroni and PostgreSQL of a node"),
-    ("thaw",          do_thaw,          [NODE],                   "let a frozen node run on"),
-    ("cut-etcd",      do_cut_etcd,      [NODE_OR_ALL, ("--silent", {"action": "store_true", "help": "no answer instead of a refusal"})],
-     "a node loses etcd, and nothing else"),
-    ("heal-etcd",     do_heal_etcd,     [NODE_OR_ALL],            "a node reaches etcd again"),
-    ("start",         do_start,         [NODE],                   "start a node that was killed or stopped"),
-    ("stop",          do_stop,          [NODE],                   "stop a node gracefully"),
-    ("restart",       do_restart,       [NODE],                   "restart PostgreSQL of a node through Patroni"),
-    ("switchover",    do_switchover,    [("candidate", {"metavar": "NODE", "nargs": "?", "default": ""})], "change the leader as planned"),
-    ("delay-replay",  do_delay_replay,  [NODE, SECONDS],          "a replica applies commits that late"),
-    ("undelay",       do_undelay,       [NODE],                   "end the delay"),
-    ("add",           do_add,           [],                       "one more node joins"),
-    ("remove",        do_remove,        [NODE],                   "a node leaves, with its data"),
-    ("psql",          do_psql,          [NODE, ("rest", {"metavar": "...", "nargs": argparse.REMAINDER})], "psql directly on a node, as superuser"),
+VERBS: list[tuple[str, Callable[[Arguments], "str | None"], list[tuple[str, dict[str, Any]]], str]] = [
+    # name, function, arguments, help
+    ("quickstart", do_quickstart, [], "up, then proof"),
+    ("up", do_up, [], "start cluster and pgsluice, mend what was broken"),
+    ("proof", do_proof, [], "both ports, pooling, a switchover under load"),
+    ("down", do_down, [], "end all processes and remove the directory"),
+    ("status", do_status, [JSON], "what runs where"),
+    ("wait", do_wait, [PATIENCE], "until there is one leader and all others stream from it"),
+    ("wait-leader", do_wait_leader, [PATIENCE], "until there is a leader, whatever the others do"),
+    ("switchover", do_switchover, [CANDIDATE], "change the leader as planned"),
+    ("kill", for_nodes(kill), [NODES], "SIGKILL Patroni and PostgreSQL of a node"),
+    ("kill-postgres", for_nodes(kill_postgres), [NODES], "SIGKILL PostgreSQL alone"),
+    ("freeze", for_nodes(freeze), [NODES], "SIGSTOP Patroni and PostgreSQL of a node"),
+    ("thaw", for_nodes(thaw), [NODES], "let a frozen node run on"),
+    ("cut-etcd", for_nodes(cut_etcd), [NODES, SILENT], "a node loses etcd, and nothing else"),
+    ("heal-etcd", for_nodes(heal_etcd), [NODES], "a node reaches etcd again"),
+    ("start", for_nodes(start), [NODES], "start a node that was killed or stopped"),
+    ("stop", for_nodes(stop), [NODES], "stop a node gracefully"),
+    ("restart", do_restart, [NODE], "restart PostgreSQL of a node through Patroni"),
+    ("delay-replay", for_nodes(delay_replay), [NODES, SECONDS], "a replica applies commits that late"),
+    ("undelay", for_nodes(undelay), [NODES], "end the delay"),
+    ("add", do_add, [], "one more node joins"),
+    ("remove", do_remove, [NODE], "a node leaves, with its data"),
+    ("psql", do_psql, [NODE, REST], "psql directly on a node, as superuser"),
+]
+
+PRESET = Options()
+OPTIONS: list[tuple[str, str, dict[str, Any]]] = [
+    # name, help, keywords; those with another preset than None make a new lab and are ignored by an old one
+    ("--dir", "directory of the lab", {"default": str(names.default_directory())}),
+    ("--program", "the pgsluice to put in front; without it only the cluster is started", {}),
+    ("--port-base", f"the cluster uses {names.PORTS_USED} ports from here", {"default": PRESET.port_base, "type": int}),
+    ("--nodes", "how many", {"default": PRESET.nodes, "type": int}),
+    ("--sync", "synchronous_mode: a killed leader loses nothing", {"default": False, "action": "store_true"}),
+    ("--failsafe", "Patroni's failsafe_mode", {"default": False, "action": "store_true"}),
+    ("--no-fsync", "for tests that do not ask for durability",
+     {"default": True, "action": "store_false", "dest": "fsync"}),
+    ("--test-users", "also user_trust, user_password, user_md5, user_scram", {"default": False, "action": "store_true"}),
+    ("--etcd3", "Patroni speaks etcd's v3 protocol", {"default": False, "action": "store_true"}),
+    ("--ttl", "Patroni's, in seconds", {"default": PRESET.ttl, "type": int}),
+    ("--loop-wait", "Patroni's, in seconds", {"default": PRESET.loop_wait, "type": int}),
+    ("--retry-timeout", "Patroni's, in seconds", {"default": PRESET.retry_timeout, "type": int}),
 ]
 
 
 def add_options(target: argparse.ArgumentParser, is_verb: bool) -> None:
-    """--dir and the options of a new lab, both before and behind the verb; behind it only what was given counts."""
-    preset = Options()
-
-    def option(name: str, text: str, value: object, **keywords: object) -> None:
-        target.add_argument(name, help=text, default=argparse.SUPPRESS if is_verb else value, **keywords)
-
-    option("--dir", f"directory of the lab ({names.default_directory()})", str(names.default_directory()))
-    option("--program", "the pgsluice to put in front; without it only the cluster is started", None)
-    option("--port-base", f"the cluster uses {names.PORTS_USED} ports from here ({preset.port_base})", preset.port_base, type=int)
-    option("--nodes", f"how many ({preset.nodes})", preset.nodes, type=int)
-    option("--sync", "Patroni's synchronous_mode: a killed leader loses nothing", preset.sync, action="store_true")
-    option("--failsafe", "Patroni's failsafe_mode", preset.failsafe, action="store_true")
-    option("--no-fsync", "faster, for tests that do not ask for durability", preset.fsync, dest="fsync", action="store_false")
-    option("--test-users", "also user_trust, user_password, user_md5, user_scram", preset.test_users, action="store_true")
-    option("--etcd3", "Patroni speaks etcd's v3 protocol", preset.etcd3, action="store_true")
-    option("--ttl", f"Patroni's ttl in seconds ({preset.ttl})", preset.ttl, type=int)
-    option("--loop-wait", f"Patroni's loop_wait in seconds ({preset.loop_wait})", preset.loop_wait, type=int)
-    option("--retry-timeout", f"Patroni's retry_timeout in seconds ({preset.retry_timeout})", preset.retry_timeout, type=int)
+    """They may stand before or behind the verb; behind it only what was given counts."""
+    for name, text, keywords in OPTIONS:
+        if is_verb:
+            keywords = {**keywords, "default": argparse.SUPPRESS}
+            text = argparse.SUPPRESS
+        elif "action" not in keywords and "default" in keywords:
+            text += " (%(default)s)"
+        target.add_argument(name, help=text, **keywords)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -306,14 +307,16 @@ def parser() -> argparse.ArgumentParser:
         description="A Patroni cluster on loopback with pgsluice in front of it, and every way of breaking it.\n"
                     "--down, --status and --proof are other words for the verbs down, status and proof.")
     add_options(whole, is_verb=False)
-    verbs = whole.add_subparsers(title="verbs", dest="verb", metavar="", required=True)
+    verbs = whole.add_subparsers(title="verbs", dest="verb", metavar="")
+    whole.set_defaults(function=do_quickstart)
     for name, function, arguments, text in VERBS:
-        verb = verbs.add_parser(name, help=text, description=text)
+        words = " ".join(str(keywords["metavar"]) for _, keywords in arguments if "metavar" in keywords)
+        verb = verbs.add_parser(name, help=text, description=text, usage=f"contrib/quickstart [OPTIONS] {name} {words}")
         verb.set_defaults(function=function)
-        if name != "psql":
-            add_options(verb, is_verb=True)
         for argument, keywords in arguments:
             verb.add_argument(argument, **keywords)
+        if REST not in arguments:
+            add_options(verb, is_verb=True)
     return whole
 
 
@@ -329,5 +332,5 @@ def main(argv: list[str]) -> int:
         print(f"quickstart: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("quickstart: interrupted; what was started is still there, contrib/quickstart --down removes it", file=sys.stderr)
+        print("quickstart: interrupted; contrib/quickstart --down removes what was started", file=sys.stderr)
         return 130

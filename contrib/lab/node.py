@@ -56,7 +56,8 @@ class View:
     @property
     def streaming_names(self) -> set[str]:
         """A leader's word about who follows it."""
-        return {row.get("application_name", "") for row in self.body.get("replication", []) if row.get("state") == "streaming"}
+        rows = self.body.get("replication", [])
+        return {row.get("application_name", "") for row in rows if row.get("state") == "streaming"}
 
     @property
     def role(self) -> str:
@@ -77,7 +78,7 @@ def postgres_bin() -> Path:
 
 
 def program(name: str, package: str) -> str:
-    """Debian's own first: another python3 in the caller's PATH may lack modules, or lie where the lab's user may not go."""
+    """Debian's own first: a python3 in the caller's PATH may lack modules, or lie where the lab's user may not go."""
     path = shutil.which(name, path="/usr/sbin:/usr/bin:" + os.environ.get("PATH", ""))
     if path is None:
         raise LabError(f"the program {name} is missing: install the package {package}")
@@ -108,10 +109,11 @@ class Node:
         options = self.layout.options
         etcd = {"url": f"http://{self.host}:{self.layout.link_port(self.name)}",
                 "use_proxies": True}  # else Patroni asks etcd for its own address and goes round the link
+        rest, server = f"{self.host}:{self.rest_port}", f"{self.host}:{self.pg_port}"
         return {
             "scope": "lab",
             "name": self.name,
-            "restapi": {"listen": f"{self.host}:{self.rest_port}", "connect_address": f"{self.host}:{self.rest_port}"},
+            "restapi": {"listen": rest, "connect_address": rest},
             "etcd3" if options.etcd3 else "etcd": etcd,
             "bootstrap": {
                 "dcs": {
@@ -126,8 +128,8 @@ class Node:
                 "initdb": [{"encoding": "UTF8"}, {"locale": "C.UTF-8"}, "data-checksums"],
             },
             "postgresql": {
-                "listen": f"{self.host}:{self.pg_port}",
-                "connect_address": f"{self.host}:{self.pg_port}",
+                "listen": server,
+                "connect_address": server,
                 "use_unix_socket": True,
                 "data_dir": str(self.data),
                 "bin_dir": str(postgres_bin()),
@@ -234,7 +236,7 @@ class Node:
             raise LabError(f"{self.name} did not stop within {STOP_TIMEOUT:.0f} s, see {self.log}")
 
     def kill(self) -> int:
-        """As a host that loses power: all at once, Patroni first so that it restarts nothing. How many processes died."""
+        """As a host that loses power; Patroni first, so that it restarts nothing. How many processes died."""
         patroni = self.patroni_pid
         procs.send([patroni] if patroni else [], signal.SIGKILL)
         return procs.kill_all(self._all_but_the_link) + (1 if patroni else 0)

@@ -3,9 +3,9 @@ procs.py - processes of a lab: started in sessions of their own, found again lat
 
 Owns: pid files, and the answer to "which processes are ours".
 Never: touches a process that it did not start, or that was not started by one of those.
-Invariant: a process is ours when it carries our mark in its environment, or is a PostgreSQL process that works in a data
-directory of the lab (PostgreSQL writes its title over its environment, so that the mark is lost there). A pid file is
-believed only together with the start time of the process: pids are reused.
+Invariant: a process is ours when it carries our mark in its environment, or is a PostgreSQL process that works in a
+data directory of the lab (PostgreSQL writes its title over its environment, so that the mark is lost there). A pid file
+is believed only together with the start time of the process: pids are reused.
 Source: proc(5), Linux 6.1.
 """
 

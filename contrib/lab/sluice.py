@@ -115,8 +115,8 @@ class Front:
     def _write_config(self) -> None:
         lab = self.layout
         urls = ",".join(lab.rest_url(name) for name in lab.names)
-        self.lab.layout.write(self.ini, CONFIG.format(dir=lab.dir, own=self.dir, urls=urls, host=HOST, **lab.front,
-                                                      superuser=names.SUPERUSER, app=names.APP_USER))
+        lab.write(self.ini, CONFIG.format(dir=lab.dir, own=self.dir, urls=urls, host=HOST, **lab.front,
+                                          superuser=names.SUPERUSER, app=names.APP_USER))
         lab.write(self.dir / "users.txt", self._users())
 
     def _users(self) -> str:
@@ -141,24 +141,14 @@ class Front:
     def _try_query(self) -> str:
         """"" when both ports answer, else why not."""
         for which in ("listen", "read"):
-            done = subprocess.run([*self.psql_argv(which), "-Atc", "SELECT 1"], env=psql_environment(names.APP_PASSWORD),
-                                  capture_output=True, text=True, check=False)
+            done = subprocess.run([*self.psql_argv(which), "-Atc", "SELECT 1"], capture_output=True, text=True,
+                                  env=psql_environment(names.APP_PASSWORD), check=False)
             if done.returncode != 0:
                 return done.stderr.strip().replace("\n", " ")
         return ""
 
-    def psql_argv(self, which: str = "listen", user: str = names.APP_USER, database: str = names.APP_DATABASE) -> list[str]:
-        return ["psql", "-X", "-h", HOST, "-p", str(self.port(which)), "-U", user, "-d", database]
-
-    def console(self, command: str) -> list[dict[str, str]]:
-        """One command on the admin console; its rows by column name."""
-        argv = [*self.psql_argv(user=names.SUPERUSER, database="pgsluice"), "-A", "-F", "\t", "-P", "footer=off", "-c", command]
-        done = subprocess.run(argv, env=psql_environment(names.SUPERUSER_PASSWORD), capture_output=True, text=True,
-                              check=False)
-        if done.returncode != 0:
-            raise LabError(f"the console refused {command}: {done.stderr.strip()}")
-        lines = [line.split("\t") for line in done.stdout.splitlines()]
-        return [dict(zip(lines[0], row)) for row in lines[1:]]
+    def psql_argv(self, which: str = "listen") -> list[str]:
+        return ["psql", "-X", "-h", HOST, "-p", str(self.port(which)), "-U", names.APP_USER, "-d", names.APP_DATABASE]
 
     def printed_lines(self) -> list[tuple[str, str]]:
         """The shell commands that the person is told, by what they are for. The proof runs these very lines."""
@@ -197,4 +187,5 @@ class Front:
             procs.wait_gone([pid], 1.0)
 
     def status(self) -> dict[str, Any]:
-        return {"pid": self.pid or None, "host": HOST, "ports": self.layout.front, "ini": str(self.ini), "log": str(self.log)}
+        return {"pid": self.pid or None, "host": HOST, "ports": self.layout.front, "ini": str(self.ini),
+                "log": str(self.log)}

@@ -18,7 +18,8 @@ def make_certificates(layout: Layout) -> None:
     names += [f"IP:{layout.host('n' + str(i))}" for i in range(1, NODES_MAX + 1)]
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650"]
     _openssl(layout, ["req", "-x509", *key, "-subj", "/CN=pgsluice lab CA", "-keyout", "ca.key", "-out", "ca.new",
-                      "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
+                      "-addext", "basicConstraints=critical,CA:TRUE",
+                      "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
     _openssl(layout, ["req", "-x509", *key, "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.crt",
                       "-CA", "ca.new", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE",
                       "-addext", "subjectAltName=" + ",".join(names)])
@@ -30,7 +31,8 @@ def make_certificates(layout: Layout) -> None:
 
 def _openssl(layout: Layout, arguments: list[str]) -> None:
     try:
-        done = subprocess.run(["openssl", *arguments], cwd=layout.tls_dir, capture_output=True, text=True, check=False)
+        done = subprocess.run(["openssl", *arguments], cwd=layout.tls_dir, capture_output=True, text=True,
+                              check=False)
     except FileNotFoundError:
         raise LabError("the program openssl is missing: install the package openssl") from None
     if done.returncode != 0:
