@@ -39,6 +39,7 @@ main = patroni={urls}
 listen_addr = {host}
 listen_port = {listen}
 read_port = {read}
+http_addr = {host}
 http_port = {http}
 unix_socket_dir = {own}
 
