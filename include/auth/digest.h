@@ -24,7 +24,7 @@ void digest_hmac(struct view key, const struct view *parts, size_t count, uint8_
 /* PBKDF2 with HMAC-SHA-256, one block: what SCRAM calls Hi(). Milliseconds for thousands of iterations. */
 void digest_stretch(struct view password, struct view salt, uint32_t iterations, uint8_t out[DIGEST_BYTES]);
 
-/* The MD5 of the parts as 32 lower-case hex digits and a NUL; false when OpenSSL will not do MD5 (FIPS). */
+/* The MD5 of the parts as 32 lower-case hex digits and a NUL; false and "" when OpenSSL will not do MD5 (FIPS). */
 bool digest_md5_hex(const struct view *parts, size_t count, char out[33]);
 bool digest_has_md5(void);
 

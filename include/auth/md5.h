@@ -15,7 +15,7 @@
 #define MD5_TEXT_SIZE 36 /* "md5", 32 hex digits, NUL */
 #define MD5_SALT_BYTES 4
 
-/* All return false, and leave "" in out, when OpenSSL refuses MD5 (FIPS). */
+/* Both return false, and leave "" in out, when OpenSSL refuses MD5 (FIPS). out may be where md5_secret is. */
 bool md5_password(const char *user, const char *password, char out[MD5_TEXT_SIZE]);
 bool md5_with_salt(const char *md5_secret, const uint8_t salt[MD5_SALT_BYTES], char out[MD5_TEXT_SIZE]);
 

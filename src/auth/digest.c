@@ -108,9 +108,10 @@ digest_md5_hex(const struct view *parts, size_t count, char out[33])
 	static const char digits[] = "0123456789abcdef";
 	uint8_t bytes[16];
 
-	out[0] = 0;
-	if (!kind_fetch(&md5))
+	if (!kind_fetch(&md5)) {
+		out[0] = 0;
 		return false;
+	}
 	kind_run(&md5, (struct view){ NULL, 0 }, parts, count, bytes);
 	for (size_t i = 0; i < sizeof(bytes); i++) {
 		out[2 * i] = digits[bytes[i] >> 4];

@@ -90,11 +90,11 @@ sasl_offers(struct view mechanisms, const char *name)
 static enum server_answer
 cannot(struct text *why, const char *asked, const struct server_credentials *have, const char *remedy)
 {
-	const char *known = have->md5_secret         ? "only an md5 secret"
-	                    : have->keys             ? "only the SCRAM keys of the client's own login"
-	                    : have->has_scram_secret ? "only a SCRAM secret, whose keys no client has shown,"
-	                                             : "no password";
-	text_addf(why, "server asks for %s but %s is known for user \"", asked, known);
+	const char *known = have->md5_secret         ? "only an md5 secret is"
+	                    : have->keys             ? "only the SCRAM keys of the client's own login are"
+	                    : have->has_scram_secret ? "only a SCRAM secret, whose keys no client has shown, is"
+	                                             : "no password is";
+	text_addf(why, "server asks for %s but %s known for user \"", asked, known);
 	text_add_view(why, view_of_string(have->user));
 	text_addf(why, "\": %s", remedy);
 	return SERVER_ANSWER_NONE;

@@ -84,13 +84,13 @@ scram_read_key(struct view base64, uint8_t out[DIGEST_BYTES])
 void
 scram_new_nonce(char out[SCRAM_NONCE_SIZE])
 {
-	uint8_t bytes[(SCRAM_NONCE_SIZE - 1) / 4 * 3];
+	uint8_t bytes[18]; /* as PostgreSQL's */
 	struct buf text = { NULL, 0, 0 };
 
 	digest_random(bytes, sizeof(bytes));
 	base64_add(&text, view_of(bytes, sizeof(bytes)));
-	memcpy(out, text.p, SCRAM_NONCE_SIZE - 1);
-	out[SCRAM_NONCE_SIZE - 1] = 0;
+	memcpy(out, text.p, text.n);
+	out[text.n] = 0;
 	buf_free(&text);
 }
 
