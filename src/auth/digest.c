@@ -36,6 +36,7 @@ kind_fetch(struct kind *k)
 		ERR_set_mark();
 		k->md = EVP_MD_fetch(NULL, k->name, NULL);
 		k->at = EVP_MD_CTX_new();
+		must(k->at);
 		if (k->md && !EVP_DigestInit_ex2(k->at, k->md, NULL)) {
 			EVP_MD_free(k->md);
 			k->md = NULL;
