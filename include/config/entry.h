@@ -13,7 +13,8 @@
 struct draft {
 	const char  *name;
 	struct place at;
-	int          order; /* of appearance; of two with one name the later counts */
+	int          order;  /* of appearance; of two with one name the later counts */
+	bool         is_bad; /* something in it was refused: what is missing may have been there */
 	union {
 		struct {
 			struct database_config config;

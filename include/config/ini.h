@@ -46,6 +46,9 @@ struct ini_pair {
  */
 int ini_next_pair(struct view *rest, struct ini_pair *pair, struct config_memory *memory, struct text *why);
 
+/* `name` as it is when it is absolute or there, else, when that is there, beside the file `from`; then in memory. */
+const char *ini_locate(const char *name, const char *from, struct config_memory *memory);
+
 /* The whole of a file, NUL-terminated in memory. False: errno says why; EFBIG when it is longer than max. */
 bool ini_slurp(const char *file, size_t max, struct config_memory *memory, struct view *out);
 

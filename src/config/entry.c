@@ -337,10 +337,13 @@ entry_read(enum entry_kind kind, struct view text, struct draft *draft, struct c
 	char why[200];
 	struct text wrong = TEXT_IN(why);
 
+	int errors_before = errors->count;
+
 	for (;;) {
 		int got = ini_next_pair(&text, &pair, memory, &wrong);
 		if (got < 0)
 			config_errors_add(errors, draft->at, "[%s] %s: %s", form->section, draft->name, why);
+		draft->is_bad = errors->count > errors_before;
 		if (got <= 0)
 			return;
 		read_pair(form, &pair, draft, memory, errors, warnings);

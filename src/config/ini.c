@@ -125,7 +125,21 @@ read_entry(struct ini *ini, struct place at, struct view line)
 	entry->value = view_trim(view_from(rest, 1));
 }
 
-/* Relative to the working directory, as PgBouncer reads it; else beside the file that names it. */
+/* PgBouncer knows the working directory only; a service starts in /, and what belongs together lies side by side. */
+const char *
+ini_locate(const char *name, const char *from, struct config_memory *memory)
+{
+	const char *slash = strrchr(from, '/');
+	struct buf beside = { 0 };
+
+	if (name[0] == '/' || name[0] == 0 || slash == NULL || access(name, F_OK) == 0)
+		return name;
+	buf_addf(&beside, "%.*s/%s", (int)(slash - from), from, name);
+	const char *path = config_memory_string(memory, buf_view(&beside));
+	buf_free(&beside);
+	return access(path, F_OK) == 0 ? path : name;
+}
+
 static void
 read_include(struct ini *ini, struct place at, struct view line)
 {
@@ -138,13 +152,7 @@ read_include(struct ini *ini, struct place at, struct view line)
 		return;
 	}
 	const char *file = config_memory_string(ini->memory, ini_cut_comment(view_trim(view_from(line, 9))));
-	const char *slash = strrchr(at.file, '/');
-	if (file[0] != '/' && slash && access(file, F_OK) != 0) {
-		struct buf beside = { 0 };
-		buf_addf(&beside, "%.*s/%s", (int)(slash - at.file), at.file, file);
-		file = config_memory_string(ini->memory, buf_view(&beside));
-		buf_free(&beside);
-	}
+	file = ini_locate(file, at.file, ini->memory);
 	if (ini->depth == INI_DEPTH_MAX || ini->files == INI_FILES_MAX) {
 		/* Most likely a file that includes itself, so one such error is enough. */
 		config_errors_add(ini->errors, at, "%%include %s: more than %d files deep or %d in all", file,

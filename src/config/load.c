@@ -99,8 +99,11 @@ read_setting(struct loading *l, const struct ini_line *line)
 	if (row) {
 		/* PgBouncer knows no comments behind values; and a secret is not for us to cut. */
 		bool is_whole = l->config->is_pgbouncer || row->is_secret;
-		store(l, row, is_whole ? line->value : ini_cut_comment(line->value),
-		      (struct origin){ .place = line->at });
+		struct view value = is_whole ? line->value : ini_cut_comment(line->value);
+		if (row->is_file && value.n)
+			value = view_of_string(
+			    ini_locate(config_memory_string(l->memory, value), line->at.file, l->memory));
+		store(l, row, value, (struct origin){ .place = line->at });
 		return;
 	}
 	const char *nearest = value_nearest(view_of_string(line->key), setting_rows, setting_count);
@@ -332,6 +335,8 @@ make_cluster(struct loading *l, const struct draft *draft, struct cluster_config
 	const char *patroni = draft->cluster.patroni ? draft->cluster.patroni : "";
 	const char *hosts = draft->cluster.hosts ? draft->cluster.hosts : "";
 	int patroni_count = list_length(patroni), host_count = list_length(hosts);
+	if (draft->is_bad)
+		return;
 	if ((patroni_count == 0) == (host_count == 0)) {
 		config_errors_add(
 		    l->errors, draft->at,
@@ -447,6 +452,8 @@ make_database(struct loading *l, const struct draft *draft, struct cluster_confi
 	*d = draft->database.config;
 	int port = d->port;
 	d->port = port < 0 ? 5432 : port;
+	if (draft->is_bad)
+		return;
 	if (draft->database.cluster && (d->host || port >= 0)) {
 		config_errors_add(l->errors, draft->at, "[databases] %s: has cluster and %s; allowed: one of them",
 				  draft->name, d->host ? "host" : "port");
@@ -508,7 +515,7 @@ make_entries(struct loading *l)
 		must(value_read_int(view_of_string(draft->name), &id));
 		peers[config->peer_count] = draft->peer;
 		peers[config->peer_count++].id = (int)id;
-		if (draft->peer.host == NULL)
+		if (draft->peer.host == NULL && !draft->is_bad)
 			config_errors_add(l->errors, draft->at, "[peers] %s: has no host; allowed: host=...",
 					  draft->name);
 	}
