@@ -12,7 +12,6 @@
  * Invariant: nothing is handed out when anything is wrong, and then everything that is wrong is in the errors.
  * Source: PgBouncer 1.25.2, configuration file format.
  */
-#define _GNU_SOURCE /* memrchr(), memmem() */
 #include "config/config.h"
 
 #include <stdarg.h>
@@ -206,7 +205,8 @@ read_lines(struct loading *l, const struct ini *ini)
 	enum section section = SECTION_NONE;
 	enum entry_kind kind = ENTRY_DATABASE;
 
-	for (const struct ini_line *line = ini->lines; line < ini->lines + ini->count; line++) {
+	for (int i = 0; i < ini->count; i++) {
+		const struct ini_line *line = &ini->lines[i];
 		if (line->section)
 			section = enter_section(l, line, &kind);
 		else if (section == SECTION_SETTINGS)
@@ -227,8 +227,7 @@ read_variable(const struct environment_value *v, void *context)
 	store(context, v->row, v->value, (struct origin){ .place = v->at, .is_environment = true });
 }
 
-/* Which of `patroni` and `hosts` makes the cluster main: the environment goes before the file. NULL: none, or an error.
- */
+/* Which of `patroni` and `hosts` makes the cluster main; the environment goes before the file. NULL: neither. */
 static const char *
 main_cluster_setting(struct loading *l)
 {

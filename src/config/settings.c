@@ -5,7 +5,6 @@
  * Invariant: every field of struct settings has exactly one row.
  * Source: names, defaults and meanings of PgBouncer 1.25.2, where it has the setting.
  */
-#define _GNU_SOURCE /* memrchr(), memmem() */
 #include "config/settings.h"
 
 #include <stdio.h>

@@ -5,7 +5,6 @@
  * Invariant: a value that is refused leaves the field as it was.
  * Source: PgBouncer 1.25.2, configuration file format; PostgreSQL 16, 20.1.1 Parameter Names and Values (units).
  */
-#define _GNU_SOURCE /* memrchr(), memmem() */
 #include "config/value.h"
 
 #include <errno.h>
@@ -95,6 +94,10 @@ config_errors_add(struct config_errors *errors, struct place at, const char *for
 		buf_addf(&line, "%s:%d: %s", at.file, at.line, sentence);
 	else
 		buf_addf(&line, "%s: %s", at.file, sentence);
+	for (size_t i = 0; i < line.n; i++) { /* names of files and variables may hold anything */
+		if (line.p[i] < 0x20 || line.p[i] == 0x7f)
+			line.p[i] = '?';
+	}
 	errors->lines = heap_resize(errors->lines, (size_t)(errors->count + 1) * sizeof(*errors->lines));
 	errors->lines[errors->count++] = heap_string_n(line.p, line.n);
 	buf_free(&line);
