@@ -42,6 +42,7 @@ struct fetch {
 	struct buf      body;
 	size_t          body_max;
 	size_t          headers;  /* bytes of header lines so far */
+	bool            is_head_whole; /* the empty line behind the headers came; curl does not insist */
 	bool            is_too_large;
 	uint64_t        began_us;
 	fetch_done_fn  *done;
@@ -61,7 +62,7 @@ outcome_of(const struct fetch *fetch, CURLcode code)
 {
 	switch (code) {
 	case CURLE_OK:
-		return FETCH_OK;
+		return fetch->is_head_whole ? FETCH_OK : FETCH_FAILED;
 	case CURLE_OPERATION_TIMEDOUT:
 		return FETCH_TIMEOUT;
 	case CURLE_COULDNT_RESOLVE_HOST:
@@ -119,7 +120,9 @@ fetch_finish(struct fetch *fetch, CURLcode code)
 	else if (answer.outcome == FETCH_TOO_LARGE)
 		answer.error = "the answer is too long";
 	else
-		answer.error = fetch->error[0] ? fetch->error : curl_easy_strerror(code);
+		answer.error = code == CURLE_OK    ? "the answer ended within its headers"
+		               : fetch->error[0] ? fetch->error
+		                                 : curl_easy_strerror(code);
 	fetch_leave(fetch);
 	fetch->done(&answer, fetch->context);
 	fetch_free(fetch);
@@ -209,6 +212,7 @@ fetch_on_header(char *p, size_t size, size_t n, void *context)
 {
 	struct fetch *fetch = context;
 	fetch->headers += size * n;
+	fetch->is_head_whole = size * n > 0 && (p[0] == '\r' || p[0] == '\n'); /* a 100 Continue has headers of its own before */
 	if (fetch->headers <= HEADERS_MAX)
 		return size * n;
 	fetch->is_too_large = true;

@@ -1,0 +1,127 @@
+/*
+ * net/stream.h - a connection seen as a stream of bytes, in clear or through TLS; its owner never learns which.
+ *
+ *   socket ──► loop->in ──► on_data(view) ──► owner           what the owner did not consume is kept in `rest`
+ *   socket ◄── one sendmsg ◄── gather ◄── stream_send/_put    what the socket did not take is kept in `pending`
+ *
+ * Owns: descriptor, TLS session, kept bytes. Never: looks at the bytes; calls its owner after stream_close().
+ * Back-pressure: on_blocked when output had to be kept, on_drained when it has gone; between them the owner stops
+ * whoever feeds this stream (stream_pause on the peer). A pause costs no system call unless bytes arrive meanwhile.
+ * The struct is embedded in the owner's; the owner frees it at the end of the turn, after stream_close().
+ */
+#ifndef NET_STREAM_H
+#define NET_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <event2/event_struct.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "net/loop.h"
+
+struct ssl_st;
+struct tls_context;
+
+enum stream_end {
+	STREAM_END_EOF,     /* the peer closed in order */
+	STREAM_END_ERROR,   /* errno of the socket in `text` */
+	STREAM_END_REFUSED, /* connect failed */
+	STREAM_END_TLS,     /* handshake or record failed */
+	STREAM_END_MEMORY,  /* a message that must be held whole does not fit */
+};
+
+struct stream_ops {
+	/* Connected, or the TLS handshake is done. */
+	void (*on_open)(void *owner);
+	/* `in` is good until the return; answer how many bytes were consumed. The rest comes again, with more behind. */
+	size_t (*on_data)(void *owner, struct view in);
+	/* Nothing more will come, nothing more can be sent. The owner closes the stream. `text` says why. */
+	void (*on_end)(void *owner, enum stream_end why, const char *text);
+	void (*on_blocked)(void *owner);
+	void (*on_drained)(void *owner);
+};
+
+struct stream {
+	struct event read_event;
+	struct event *write_event; /* exists only while connecting or blocked */
+	struct loop *loop;
+	const struct stream_ops *ops;
+	void *owner;
+	struct ssl_st *ssl;     /* NULL: in clear */
+	struct gather *gather;  /* NULL: nothing gathered */
+	struct buf rest;        /* input not consumed yet */
+	struct buf pending;     /* output the socket did not take */
+	struct node dirty_node; /* in loop->dirty */
+	struct node again_node; /* in loop->again */
+	int fd;                 /* -1: closed */
+	bool is_connecting : 1;
+	bool is_in_handshake : 1;
+	bool is_paused : 1;     /* by the owner */
+	bool is_reading : 1;    /* read_event is registered */
+	bool is_ended : 1;      /* on_end was called */
+	bool is_in_handler : 1; /* on_data runs */
+	bool is_tls_server : 1;
+	bool is_blocked : 1;    /* on_blocked was told, on_drained not yet */
+	bool is_watched : 1;    /* paused by stream_pause_watching() */
+	uint64_t bytes_in, bytes_out; /* as the owner sees them, without TLS */
+};
+
+/* Take over a connected descriptor, which must be non-blocking. */
+void stream_open(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops, void *owner);
+/* Begin a non-blocking connect; on_open or on_end(STREAM_END_REFUSED) follows. False, errno: not even begun. */
+bool stream_connect(struct stream *s, struct loop *loop, const struct sockaddr *address, socklen_t address_bytes,
+                    const struct stream_ops *ops, void *owner);
+/* At once, without a word to the owner; output gathered or kept is tried once more and then lost. Twice is harmless. */
+void stream_close(struct stream *s);
+bool stream_is_open(const struct stream *s);
+
+/* Begin TLS. As a server: `taken` are the bytes of the ClientHello already read (direct TLS), or empty.
+ * As a client: `host` is sent as SNI and checked as the context says. on_open follows. False: no memory. */
+bool stream_start_tls_server(struct stream *s, struct tls_context *context, struct view taken);
+bool stream_start_tls_client(struct stream *s, struct tls_context *context, const char *host, bool alpn);
+/* "TLSv1.3/TLS_AES_256_GCM_SHA384" into text, or "" in clear. */
+void stream_describe_tls(const struct stream *s, char *text, size_t room);
+
+/* Send. The view of stream_send() stays the caller's and must be good until the next loop_flush(), which follows each
+ * event; stream_put() copies. */
+void stream_send(struct stream *s, struct view v);
+void stream_put(struct stream *s, struct view v);
+void stream_flush(struct stream *s); /* this one only, now */
+static inline bool
+stream_has_output(const struct stream *s)
+{
+	return s->gather != NULL || s->pending.n > 0;
+}
+
+/* Stop and go on reading. After stream_resume() kept input is handled within this turn. A paused stream does not see its
+ * peer leave; one paused by stream_pause_watching() does, and then drops what it has not read. */
+void stream_pause(struct stream *s);
+void stream_pause_watching(struct stream *s);
+void stream_resume(struct stream *s);
+void stream_handle_again(struct stream *s); /* for the loop only */
+/* Bytes received and not consumed. */
+static inline size_t
+stream_kept(const struct stream *s)
+{
+	return s->rest.n;
+}
+
+/* Addresses for logs and SHOW: "127.0.0.1", port; "unix" and 0 for Unix sockets. One system call each. */
+void stream_peer_address(const struct stream *s, char *host, size_t room, uint16_t *port);
+void stream_local_address(const struct stream *s, char *host, size_t room, uint16_t *port);
+void address_text(const struct sockaddr *a, char *host, size_t room, uint16_t *port);
+
+/* Socket options of a connection; 0 leaves the system's value. On Linux accepted sockets inherit the listener's. */
+struct socket_options {
+	bool keepalive;
+	int keepidle_s, keepintvl_s, keepcnt;
+	int user_timeout_ms;
+	int buffer_bytes; /* SO_SNDBUF and SO_RCVBUF */
+};
+void socket_tune(int fd, const struct socket_options *o); /* sets TCP_NODELAY too; harmless on a Unix socket */
+
+#endif

@@ -1,0 +1,159 @@
+/*
+ * pool/pool.h - databases, roles, and the pools between them: who waits, which slots there are, where room is left.
+ *
+ *   struct database ──┐
+ *                     ├── struct pool (database, role) ── struct pool_member (one per member) ── struct slot
+ *   struct role ──────┘        └ waiting[LANE_WRITE], waiting[LANE_READ]: strict order of arrival
+ *
+ * Owns: the lists and the counts. Never: touches a socket; the session layer's servers and clients hang themselves in by
+ * the slot and the waiter that they embed. What should happen next is decided in pool/plan.h.
+ * Invariants: a slot is in exactly the list of its state; the counts of databases, roles and loads are the sums of the lists.
+ */
+#ifndef POOL_POOL_H
+#define POOL_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <uthash.h>
+
+#include "base/list.h"
+#include "cluster/route.h"
+#include "cluster/topology.h"
+#include "config/config.h"
+
+struct cluster;
+struct pool_member;
+struct params;
+
+enum slot_state {
+	SLOT_NONE,       /* in no pool */
+	SLOT_LOGIN,      /* connecting or logging in */
+	SLOT_IDLE,       /* free; sv_idle, and sv_used when it has been so for long */
+	SLOT_TESTED,     /* busy with a question of our own: check, reset, rollback, role */
+	SLOT_ACTIVE,     /* linked to a client */
+	SLOT_CANCELLING, /* free, but a cancel request that was meant for its last client is still under way */
+	SLOT_STATES
+};
+
+/* Room for one server connection; embedded in struct server. */
+struct slot {
+	struct node node;       /* in at->slots[state] */
+	struct pool_member *at; /* NULL: in no pool */
+	enum slot_state state;
+	bool is_standby;        /* the session itself said in_hot_standby = on, or pg_is_in_recovery() */
+	bool is_close_needed;   /* RECONNECT, RELOAD, a lost member: close when free */
+	uint64_t born_us;       /* login done */
+	uint64_t free_us;       /* since when it is idle */
+	uint64_t asked_us;      /* when its role was last asked for while it was idle */
+};
+
+/* A client in the queue; embedded in struct client. */
+struct waiter {
+	struct node node;  /* in pool->waiting[lane] */
+	uint64_t since_us;
+	enum lane lane;
+};
+
+/* The slots of one pool on one member. */
+struct pool_member {
+	struct pool *pool;
+	uint16_t id;                      /* of the member, in its cluster */
+	struct list slots[SLOT_STATES];
+	uint32_t count;                   /* all of them */
+	uint64_t retry_us;                /* no new connection before this; 0: now */
+	uint32_t failures;                /* logins that failed in a row */
+	bool wants_open;                  /* chosen for a read while it had no slot free */
+};
+
+/* What all pools of one cluster share. */
+struct cluster_load {
+	struct node node; /* in the proxy's list */
+	struct cluster *cluster;
+	const struct topology *topology; /* a reference of our own; replaced when the cluster publishes another */
+	enum read_fallback read_fallback;
+	uint32_t busy[CLUSTER_MEMBERS_MAX]; /* linked slots by member id, over all pools */
+	struct route_recent recent;
+};
+
+/* Figures of one database, as SHOW STATS has them. Times are microseconds. */
+struct stats {
+	uint64_t assignments, transactions, queries;
+	uint64_t bytes_received, bytes_sent;
+	uint64_t transaction_us, query_us, wait_us;
+	uint64_t client_parses, server_parses, binds;
+	uint64_t client_logins;
+};
+
+struct database {
+	UT_hash_handle hh;
+	char name[DATABASE_NAME_MAX];
+	const struct database_config *config; /* in the configuration in force; "*" for those made from it */
+	struct cluster_load *load;
+	struct list pools;     /* by pool->of_database */
+	uint32_t clients, servers;
+	bool is_auto;          /* made from "*" */
+	bool is_paused, is_disabled;
+	uint64_t used_us;      /* when a client last came or went */
+	struct stats stats, before, before_that; /* now, and at the last two ends of a stats_period */
+	uint64_t before_us, before_that_us;
+};
+
+struct role {
+	UT_hash_handle hh;
+	char name[USER_NAME_MAX];
+	const struct user_config *config; /* or NULL */
+	struct list pools;                /* by pool->of_role */
+	uint32_t clients, servers;
+	struct role_keys *keys;           /* what logins of clients taught about the password; owned by the session layer */
+};
+
+struct pool {
+	struct node node;        /* in the proxy's list of pools, and the next three in theirs */
+	struct node dirty;       /* something changed: ask pool_plan() at the end of the turn */
+	struct node of_database, of_role;
+	struct database *database;
+	struct role *role;       /* whose server connections these are */
+	struct pool_rules rules;
+	struct list waiting[LANES];
+	struct pool_member *at[CLUSTER_MEMBERS_MAX]; /* by member id; NULL until first needed */
+	uint32_t clients;        /* logged in or logging in to this pool */
+	uint32_t servers;
+	bool was_asked[LANES];   /* a client of this lane was here: min_pool_size counts where it went */
+	uint64_t lifetime_us;    /* when a slot was last closed for its age: they go one by one */
+	char *refusal;           /* what the server said to the last login; NULL: it succeeded */
+	char refusal_state[6];
+	struct params *base;     /* parameters of a fresh session */
+	struct welcome *welcome[LANES]; /* what a client is told at login; owned by the session layer */
+	void *learned;           /* startup parameters a server has judged; owned by the session layer */
+};
+
+void pool_init(struct pool *p, struct database *d, struct role *r, const struct pool_rules *rules);
+void pool_fini(struct pool *p); /* must be without slots and waiters */
+
+struct pool_member *pool_at(struct pool *p, uint16_t member_id); /* made if need be */
+
+/* The one door through which slots change state; SLOT_NONE takes it out of the pool. All counts follow. */
+void slot_enter(struct slot *s, struct pool_member *at, enum slot_state to, uint64_t now_us);
+
+/* The queue. */
+void pool_wait(struct pool *p, struct waiter *w, enum lane lane, uint64_t now_us);
+void pool_leave(struct waiter *w); /* harmless when not waiting */
+static inline bool
+waiter_is_waiting(const struct waiter *w)
+{
+	return node_is_in(&w->node);
+}
+
+/*
+ * A slot that may be linked right now for this lane, or NULL. The hot path: when nobody waits ahead. The slot stays
+ * idle until the caller links it. Notes where a connection would be wanted in pool_member.wants_open.
+ */
+struct slot *pool_take(struct pool *p, enum lane lane, uint64_t check_delay_us, bool round_robin, uint64_t now_us);
+
+uint32_t pool_slots(const struct pool *p, enum slot_state state); /* over all members */
+uint32_t pool_waiting(const struct pool *p);
+uint64_t pool_longest_wait_us(const struct pool *p, uint64_t now_us);
+const char *slot_state_name(enum slot_state state); /* SHOW SERVERS' words */
+
+#endif

@@ -1,0 +1,778 @@
+/*
+ * net/stream.c - bytes in and out of one socket; see the header for the drawing.
+ *
+ * Hot path of a plain transaction: one recv into loop->in, the owner's handler, one send of what it gathered, straight
+ * from where the bytes lie. No copy, no allocation, no change of what epoll watches.
+ *
+ * Invariants: gather is empty while pending is not (order of bytes); after stream_close() fd is -1, no event is
+ * registered and the owner is never called again.
+ */
+#include "net/stream.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+#include <event2/event.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "base/heap.h"
+#include "net/tls.h"
+
+static void stream_on_readable(evutil_socket_t fd, short what, void *context);
+static void stream_on_writable(evutil_socket_t fd, short what, void *context);
+
+/* ---- what epoll watches ---- */
+
+static void
+read_watch(struct stream *s, short what)
+{
+	event_assign(&s->read_event, s->loop->base, s->fd, (short)(what | EV_PERSIST), stream_on_readable, s);
+	event_add(&s->read_event, NULL);
+	s->is_reading = true;
+}
+
+static void
+read_stop(struct stream *s)
+{
+	if (s->is_reading) {
+		event_del(&s->read_event);
+		s->is_reading = false;
+	}
+}
+
+static void
+read_start(struct stream *s)
+{
+	if (s->is_reading && (s->read_event.ev_events & EV_READ))
+		return;
+	read_stop(s);
+	read_watch(s, EV_READ);
+}
+
+static void
+write_start(struct stream *s)
+{
+	if (s->write_event == NULL) {
+		s->write_event = event_new(s->loop->base, s->fd, EV_WRITE | EV_PERSIST, stream_on_writable, s);
+		must(s->write_event != NULL);
+		event_add(s->write_event, NULL);
+	}
+}
+
+static void
+write_stop(struct stream *s)
+{
+	if (s->write_event) {
+		event_free(s->write_event);
+		s->write_event = NULL;
+	}
+}
+
+/* ---- opening and closing ---- */
+
+static void
+stream_init(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops, void *owner)
+{
+	memset(s, 0, sizeof(*s));
+	s->loop = loop;
+	s->fd = fd;
+	s->ops = ops;
+	s->owner = owner;
+}
+
+void
+stream_open(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops, void *owner)
+{
+	stream_init(s, loop, fd, ops, owner);
+	read_start(s);
+}
+
+bool
+stream_connect(struct stream *s, struct loop *loop, const struct sockaddr *address, socklen_t address_bytes,
+               const struct stream_ops *ops, void *owner)
+{
+	memset(s, 0, sizeof(*s));
+	s->fd = -1;
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	if (connect(fd, address, address_bytes) != 0 && errno != EINPROGRESS) {
+		int saved = errno;
+		close(fd);
+		errno = saved;
+		return false;
+	}
+	stream_init(s, loop, fd, ops, owner);
+	s->is_connecting = true;
+	write_start(s); /* a Unix socket connects at once, and is told so in the next turn like the others */
+	return true;
+}
+
+bool
+stream_is_open(const struct stream *s)
+{
+	return s->loop != NULL && s->fd >= 0;
+}
+
+static void
+gather_release(struct stream *s)
+{
+	struct gather *g = s->gather;
+	if (g == NULL)
+		return;
+	s->gather = NULL;
+	node_remove(&s->dirty_node);
+	g->next_free = s->loop->free_gathers;
+	s->loop->free_gathers = g;
+}
+
+void
+stream_close(struct stream *s)
+{
+	if (!stream_is_open(s))
+		return;
+	s->is_ended = true; /* the owner is not called from here on */
+	if (!s->is_connecting && !s->is_in_handshake)
+		stream_flush(s);
+	gather_release(s);
+	node_remove(&s->again_node);
+	read_stop(s);
+	write_stop(s);
+	if (s->ssl) {
+		SSL_shutdown(s->ssl); /* tries to send close_notify; the answer is not waited for */
+		ERR_clear_error();
+		SSL_free(s->ssl);
+		s->ssl = NULL;
+	} else if (!s->is_connecting) {
+		/* Closing with unread input sends a reset, which would overtake our last words. */
+		uint8_t waste[4096];
+		while (recv(s->fd, waste, sizeof(waste), MSG_DONTWAIT) == (ssize_t)sizeof(waste))
+			;
+	}
+	close(s->fd);
+	s->fd = -1;
+	/* A handler may still be looking at the kept input; handle_input frees it then. */
+	if (!s->is_in_handler)
+		buf_free(&s->rest);
+	buf_free(&s->pending);
+}
+
+static void
+stream_end(struct stream *s, enum stream_end why, const char *text)
+{
+	if (s->is_ended)
+		return;
+	s->is_ended = true;
+	read_stop(s);
+	write_stop(s);
+	gather_release(s);
+	s->ops->on_end(s->owner, why, text);
+}
+
+static void
+stream_end_errno(struct stream *s, enum stream_end why, int error)
+{
+	stream_end(s, why, strerror(error));
+}
+
+/* ---- sending ---- */
+
+static void
+stream_tell_tls_error(struct stream *s)
+{
+	char text[200];
+	unsigned long e = ERR_get_error();
+	const char *reason = e ? ERR_reason_error_string(e) : NULL;
+	long verify = SSL_get_verify_result(s->ssl);
+	if (verify != X509_V_OK)
+		snprintf(text, sizeof(text), "certificate of the peer: %s", X509_verify_cert_error_string(verify));
+	else
+		snprintf(text, sizeof(text), "%s", reason ? reason : "connection closed during a TLS record");
+	ERR_clear_error();
+	stream_end(s, STREAM_END_TLS, text);
+}
+
+/* How much of v went out now; SIZE_MAX: the stream has ended. */
+static size_t
+write_tls(struct stream *s, struct view v)
+{
+	size_t done = 0;
+	while (done < v.n) {
+		size_t n = 0;
+		ERR_clear_error();
+		if (SSL_write_ex(s->ssl, v.p + done, v.n - done, &n)) {
+			s->loop->sends++;
+			done += n;
+			continue;
+		}
+		int error = SSL_get_error(s->ssl, 0);
+		if (error == SSL_ERROR_WANT_WRITE || error == SSL_ERROR_WANT_READ)
+			return done;
+		if (error == SSL_ERROR_SYSCALL || error == SSL_ERROR_ZERO_RETURN)
+			stream_end_errno(s, STREAM_END_ERROR, errno ? errno : ECONNRESET);
+		else
+			stream_tell_tls_error(s);
+		return SIZE_MAX;
+	}
+	return done;
+}
+
+static size_t
+write_plain(struct stream *s, struct iovec *piece, unsigned count)
+{
+	struct msghdr m = { .msg_iov = piece, .msg_iovlen = count };
+	s->loop->sends++;
+	ssize_t n = count == 1 ? send(s->fd, piece->iov_base, piece->iov_len, MSG_NOSIGNAL)
+	                       : sendmsg(s->fd, &m, MSG_NOSIGNAL);
+	if (n >= 0)
+		return (size_t)n;
+	if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS)
+		return 0;
+	stream_end_errno(s, STREAM_END_ERROR, errno);
+	return SIZE_MAX;
+}
+
+/* The pieces as one view: TLS makes a record of it. */
+static struct view
+gather_joined(struct loop *loop, const struct gather *g)
+{
+	if (g->count == 1)
+		return view_of(g->piece[0].iov_base, g->piece[0].iov_len);
+	size_t n = 0;
+	for (unsigned i = 0; i < g->count; i++) {
+		memcpy(loop->tls_out + n, g->piece[i].iov_base, g->piece[i].iov_len);
+		n += g->piece[i].iov_len;
+	}
+	return view_of(loop->tls_out, n);
+}
+
+static void
+tell_blocked(struct stream *s)
+{
+	write_start(s);
+	if (!s->is_blocked && !s->is_ended) {
+		s->is_blocked = true;
+		s->ops->on_blocked(s->owner);
+	}
+}
+
+void
+stream_flush(struct stream *s)
+{
+	struct gather *g = s->gather;
+	if (g == NULL)
+		return;
+	must(s->pending.n == 0);
+	size_t total = g->bytes, done;
+	if (s->ssl)
+		done = write_tls(s, gather_joined(s->loop, g));
+	else
+		done = write_plain(s, g->piece, g->count);
+	if (s->gather != g) /* the stream ended, and its gather with it */
+		return;
+	if (done == SIZE_MAX) { /* the same, while closing: the owner is gone already */
+		gather_release(s);
+		return;
+	}
+	if (done < total) {
+		for (unsigned i = 0; i < g->count; i++) {
+			struct view left = view_of(g->piece[i].iov_base, g->piece[i].iov_len);
+			size_t skip = done < left.n ? done : left.n;
+			done -= skip;
+			buf_add(&s->pending, view_from(left, skip));
+		}
+	}
+	gather_release(s);
+	if (s->pending.n > 0)
+		tell_blocked(s);
+}
+
+static struct gather *
+gather_take(struct stream *s)
+{
+	struct loop *loop = s->loop;
+	struct gather *g = loop->free_gathers;
+	if (g)
+		loop->free_gathers = g->next_free;
+	else
+		g = heap_alloc(sizeof(*g));
+	g->count = 0;
+	g->bytes = 0;
+	s->gather = g;
+	list_append(&loop->dirty, &s->dirty_node);
+	return g;
+}
+
+void
+stream_send(struct stream *s, struct view v)
+{
+	if (v.n == 0 || s->fd < 0 || s->is_ended)
+		return;
+	s->bytes_out += v.n;
+	if (s->pending.n > 0) {
+		buf_add(&s->pending, v);
+		return;
+	}
+	struct gather *g = s->gather;
+	if (g && g->count > 0) {
+		struct iovec *last = &g->piece[g->count - 1];
+		if ((const uint8_t *)last->iov_base + last->iov_len == v.p) {
+			if (s->ssl == NULL || g->count == 1 || g->bytes + v.n <= LOOP_SCRATCH_BYTES) {
+				last->iov_len += v.n;
+				g->bytes += v.n;
+				return;
+			}
+		}
+		/* TLS joins several pieces in tls_out, which has an end. */
+		if (g->count == GATHER_MAX || (s->ssl && g->bytes + v.n > LOOP_SCRATCH_BYTES)) {
+			stream_flush(s);
+			if (s->pending.n > 0)
+				buf_add(&s->pending, v);
+			if (s->pending.n > 0 || s->is_ended)
+				return;
+			g = NULL;
+		}
+	}
+	if (g == NULL)
+		g = gather_take(s);
+	g->piece[g->count++] = (struct iovec){ .iov_base = (void *)(uintptr_t)v.p, .iov_len = v.n };
+	g->bytes += v.n;
+}
+
+void
+stream_put(struct stream *s, struct view v)
+{
+	struct loop *loop = s->loop;
+	if (s->fd < 0 || s->is_ended)
+		return;
+	if (v.n > LOOP_SCRATCH_BYTES - loop->scratch_used) {
+		/* Large and rare (a statement's whole text): goes out at once, from where it lies. */
+		stream_send(s, v);
+		stream_flush(s);
+		return;
+	}
+	uint8_t *copy = loop->scratch + loop->scratch_used;
+	memcpy(copy, v.p, v.n);
+	loop->scratch_used += v.n;
+	stream_send(s, view_of(copy, v.n));
+}
+
+/* ---- receiving ---- */
+
+/* Read into p; 0: nothing now or ended. *is_full: the buffer was filled, more may be waiting where epoll can't see it. */
+static size_t
+read_some(struct stream *s, uint8_t *p, size_t room)
+{
+	s->loop->receives++;
+	if (s->ssl == NULL) {
+		ssize_t n = recv(s->fd, p, room, 0);
+		if (n > 0)
+			return (size_t)n;
+		if (n == 0)
+			stream_end(s, STREAM_END_EOF, "connection closed");
+		else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+			stream_end_errno(s, STREAM_END_ERROR, errno);
+		return 0;
+	}
+	size_t total = 0;
+	while (total < room) {
+		size_t n = 0;
+		ERR_clear_error();
+		if (SSL_read_ex(s->ssl, p + total, room - total, &n)) {
+			total += n;
+			if (!SSL_has_pending(s->ssl))
+				break; /* what the socket still has, epoll will say */
+			continue;
+		}
+		int error = SSL_get_error(s->ssl, 0);
+		if (error == SSL_ERROR_WANT_READ)
+			break;
+		if (error == SSL_ERROR_WANT_WRITE) {
+			write_start(s);
+			break;
+		}
+		if (total > 0)
+			break; /* what came before the end is handled first; the end is found again by the next read */
+		if (error == SSL_ERROR_ZERO_RETURN)
+			stream_end(s, STREAM_END_EOF, "connection closed");
+		else if (error == SSL_ERROR_SYSCALL)
+			stream_end_errno(s, STREAM_END_ERROR, errno ? errno : ECONNRESET);
+		else
+			stream_tell_tls_error(s);
+		return 0;
+	}
+	return total;
+}
+
+static void
+ask_again(struct stream *s)
+{
+	if (!node_is_in(&s->again_node))
+		list_append(&s->loop->again, &s->again_node);
+}
+
+/*
+ * Give the owner everything there is: v, which lies in loop->in or is the whole of s->rest. Keep what it leaves.
+ */
+static void
+handle_input(struct stream *s, struct view v)
+{
+	bool is_rest = v.p == s->rest.p;
+	s->is_in_handler = true;
+	size_t used = s->ops->on_data(s->owner, v);
+	s->is_in_handler = false;
+	must(used <= v.n);
+	loop_flush(s->loop); /* before the input goes that the gathered pieces lie in */
+	if (s->fd < 0) {
+		buf_free(&s->rest);
+		return;
+	}
+	if (is_rest) {
+		if (used == s->rest.n)
+			buf_free(&s->rest);
+		else
+			buf_drop_front(&s->rest, used);
+		return;
+	}
+	buf_free(&s->rest); /* its bytes were copied to the front of v */
+	if (used < v.n) {
+		if (!buf_try_reserve(&s->rest, v.n - used)) {
+			stream_end(s, STREAM_END_MEMORY, "no memory to keep a message");
+			return;
+		}
+		buf_add(&s->rest, view_from(v, used));
+	}
+}
+
+static bool handshake_step(struct stream *s);
+
+static void
+receive(struct stream *s)
+{
+	struct loop *loop = s->loop;
+	size_t kept = s->rest.n;
+	if (kept <= LOOP_IN_BYTES / 2) {
+		size_t n = read_some(s, loop->in + kept, LOOP_IN_BYTES - kept);
+		if (n == 0)
+			return;
+		if (kept > 0)
+			memcpy(loop->in, s->rest.p, kept);
+		s->bytes_in += n;
+		handle_input(s, view_of(loop->in, kept + n));
+	} else { /* a message that is handled whole and is larger than the loop's buffer grows where it is kept */
+		if (!buf_try_reserve(&s->rest, LOOP_IN_BYTES)) {
+			stream_end(s, STREAM_END_MEMORY, "no memory to keep a message");
+			return;
+		}
+		size_t n = read_some(s, s->rest.p + kept, s->rest.room - kept);
+		if (n == 0)
+			return;
+		s->rest.n += n;
+		s->bytes_in += n;
+		handle_input(s, buf_view(&s->rest));
+	}
+	if (s->fd >= 0 && !s->is_ended && s->ssl && !s->is_paused && SSL_has_pending(s->ssl))
+		ask_again(s);
+}
+
+/* Most pauses end before anything arrives; only now it is worth telling epoll. */
+static void
+readable_while_paused(struct stream *s, short what)
+{
+	uint8_t byte;
+	ssize_t n = s->is_watched && !(what & EV_CLOSED) ? recv(s->fd, &byte, 1, MSG_PEEK) : 1;
+	if ((what & EV_CLOSED) || n == 0) {
+		stream_end(s, STREAM_END_EOF, "connection closed");
+		return;
+	}
+	if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		stream_end_errno(s, STREAM_END_ERROR, errno);
+		return;
+	}
+	read_stop(s);
+	if (s->is_watched)
+		read_watch(s, EV_CLOSED);
+}
+
+static void
+stream_on_readable(evutil_socket_t fd, short what, void *context)
+{
+	struct stream *s = context;
+	loop_enter(s->loop);
+	if (s->is_in_handshake) {
+		handshake_step(s);
+	} else if (s->is_paused) {
+		readable_while_paused(s, what);
+	} else {
+		receive(s);
+	}
+	loop_flush(s->loop);
+}
+
+/* From the end of the turn: input that was kept while the stream was paused, or that OpenSSL holds. */
+void
+stream_handle_again(struct stream *s)
+{
+	if (s->fd < 0 || s->is_paused || s->is_ended || s->is_in_handshake)
+		return;
+	if (s->rest.n > 0) {
+		size_t before = s->rest.n;
+		handle_input(s, buf_view(&s->rest));
+		if (s->fd < 0 || s->is_paused || s->is_ended)
+			return;
+		if (s->rest.n < before && s->ssl && SSL_has_pending(s->ssl))
+			ask_again(s);
+		else if (s->rest.n > 0 && s->ssl && SSL_has_pending(s->ssl))
+			receive(s);
+	} else if (s->ssl && SSL_has_pending(s->ssl)) {
+		receive(s);
+	}
+	loop_flush(s->loop);
+}
+
+void
+stream_pause(struct stream *s)
+{
+	s->is_paused = true;
+	s->is_watched = false;
+}
+
+void
+stream_pause_watching(struct stream *s)
+{
+	s->is_paused = true;
+	s->is_watched = true;
+}
+
+void
+stream_resume(struct stream *s)
+{
+	if (!s->is_paused || s->fd < 0)
+		return;
+	s->is_paused = false;
+	if (s->is_ended)
+		return;
+	if (!s->is_connecting)
+		read_start(s);
+	if (s->rest.n > 0 || (s->ssl && SSL_has_pending(s->ssl)))
+		ask_again(s);
+}
+
+/* ---- connecting, and going on with what was kept ---- */
+
+static void
+connect_done(struct stream *s)
+{
+	int error = 0;
+	socklen_t n = sizeof(error);
+	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0)
+		error = errno;
+	if (error == EINPROGRESS)
+		return;
+	s->is_connecting = false;
+	write_stop(s);
+	if (error != 0) {
+		stream_end_errno(s, STREAM_END_REFUSED, error);
+		return;
+	}
+	read_start(s);
+	s->ops->on_open(s->owner);
+}
+
+static void
+write_pending(struct stream *s)
+{
+	size_t done;
+	if (s->ssl) {
+		done = write_tls(s, buf_view(&s->pending));
+	} else {
+		struct iovec all = { .iov_base = s->pending.p, .iov_len = s->pending.n };
+		done = write_plain(s, &all, 1);
+	}
+	if (done == SIZE_MAX || s->is_ended)
+		return;
+	buf_drop_front(&s->pending, done);
+	if (s->pending.n > 0)
+		return;
+	buf_free(&s->pending);
+	write_stop(s);
+	if (s->is_blocked) {
+		s->is_blocked = false;
+		s->ops->on_drained(s->owner);
+	}
+}
+
+static void
+stream_on_writable(evutil_socket_t fd, short what, void *context)
+{
+	struct stream *s = context;
+	loop_enter(s->loop);
+	if (s->is_connecting) {
+		connect_done(s);
+	} else if (s->is_in_handshake) {
+		handshake_step(s);
+	} else if (s->pending.n > 0) {
+		write_pending(s);
+	} else {
+		write_stop(s); /* OpenSSL wanted to write in order to read */
+		if (!s->is_paused)
+			receive(s);
+	}
+	loop_flush(s->loop);
+}
+
+/* ---- TLS ---- */
+
+/* True: the handshake is done. */
+static bool
+handshake_step(struct stream *s)
+{
+	ERR_clear_error();
+	int result = SSL_do_handshake(s->ssl);
+	if (result == 1) {
+		s->is_in_handshake = false;
+		write_stop(s);
+		s->ops->on_open(s->owner);
+		if (s->fd >= 0 && !s->is_ended && SSL_has_pending(s->ssl))
+			ask_again(s);
+		return true;
+	}
+	int error = SSL_get_error(s->ssl, result);
+	if (error == SSL_ERROR_WANT_READ) {
+		write_stop(s);
+		read_start(s);
+	} else if (error == SSL_ERROR_WANT_WRITE) {
+		write_start(s);
+	} else if (error == SSL_ERROR_SYSCALL || error == SSL_ERROR_ZERO_RETURN) {
+		stream_end(s, STREAM_END_TLS, "connection closed during the TLS handshake");
+	} else {
+		stream_tell_tls_error(s);
+	}
+	return false;
+}
+
+static bool
+stream_start_tls(struct stream *s, struct tls_context *context, struct view taken)
+{
+	stream_flush(s); /* the S of our answer goes out in clear */
+	must(s->gather == NULL && s->ssl == NULL);
+	s->ssl = SSL_new(tls_context_ssl(context));
+	if (s->ssl == NULL || !tls_attach(s->ssl, s->fd, taken)) {
+		SSL_free(s->ssl);
+		s->ssl = NULL;
+		return false;
+	}
+	s->is_in_handshake = true;
+	return true;
+}
+
+bool
+stream_start_tls_server(struct stream *s, struct tls_context *context, struct view taken)
+{
+	if (!stream_start_tls(s, context, taken))
+		return false;
+	SSL_set_accept_state(s->ssl);
+	if (taken.n > 0)
+		handshake_step(s); /* else the ClientHello wakes us */
+	return true;
+}
+
+bool
+stream_start_tls_client(struct stream *s, struct tls_context *context, const char *host, bool alpn)
+{
+	if (!stream_start_tls(s, context, (struct view){ 0 }))
+		return false;
+	SSL_set_connect_state(s->ssl);
+	struct in6_addr any;
+	bool is_number = inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any) == 1;
+	bool ok = is_number || SSL_set_tlsext_host_name(s->ssl, host);
+	if (ok && tls_context_verifies_host(context))
+		ok = is_number ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(s->ssl), host) : SSL_set1_host(s->ssl, host);
+	static const uint8_t protocols[] = "\x0apostgresql";
+	if (ok && alpn)
+		ok = SSL_set_alpn_protos(s->ssl, protocols, sizeof(protocols) - 1) == 0;
+	if (!ok)
+		return false;
+	handshake_step(s);
+	return true;
+}
+
+void
+stream_describe_tls(const struct stream *s, char *text, size_t room)
+{
+	text[0] = '\0';
+	if (s->ssl && !s->is_in_handshake)
+		snprintf(text, room, "%s/%s", SSL_get_version(s->ssl), SSL_get_cipher_name(s->ssl));
+}
+
+/* ---- addresses and socket options ---- */
+
+void
+address_text(const struct sockaddr *a, char *host, size_t room, uint16_t *port)
+{
+	host[0] = '\0';
+	*port = 0;
+	if (a->sa_family == AF_INET) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)a;
+		inet_ntop(AF_INET, &in->sin_addr, host, (socklen_t)room);
+		*port = ntohs(in->sin_port);
+	} else if (a->sa_family == AF_INET6) {
+		const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)(const void *)a;
+		inet_ntop(AF_INET6, &in->sin6_addr, host, (socklen_t)room);
+		*port = ntohs(in->sin6_port);
+	} else {
+		snprintf(host, room, "unix");
+	}
+}
+
+void
+stream_peer_address(const struct stream *s, char *host, size_t room, uint16_t *port)
+{
+	struct sockaddr_storage a = { .ss_family = AF_UNIX };
+	socklen_t n = sizeof(a);
+	if (s->fd >= 0)
+		getpeername(s->fd, (struct sockaddr *)&a, &n);
+	address_text((struct sockaddr *)&a, host, room, port);
+}
+
+void
+stream_local_address(const struct stream *s, char *host, size_t room, uint16_t *port)
+{
+	struct sockaddr_storage a = { .ss_family = AF_UNIX };
+	socklen_t n = sizeof(a);
+	if (s->fd >= 0)
+		getsockname(s->fd, (struct sockaddr *)&a, &n);
+	address_text((struct sockaddr *)&a, host, room, port);
+}
+
+static void
+set_int(int fd, int level, int option, int value)
+{
+	setsockopt(fd, level, option, &value, sizeof(value)); /* not all exist on all sockets */
+}
+
+void
+socket_tune(int fd, const struct socket_options *o)
+{
+	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (o->buffer_bytes > 0) {
+		set_int(fd, SOL_SOCKET, SO_SNDBUF, o->buffer_bytes);
+		set_int(fd, SOL_SOCKET, SO_RCVBUF, o->buffer_bytes);
+	}
+	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, o->keepalive);
+	if (o->keepalive && o->keepidle_s > 0)
+		set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, o->keepidle_s);
+	if (o->keepalive && o->keepintvl_s > 0)
+		set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, o->keepintvl_s);
+	if (o->keepalive && o->keepcnt > 0)
+		set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, o->keepcnt);
+	if (o->user_timeout_ms > 0)
+		set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, o->user_timeout_ms);
+}

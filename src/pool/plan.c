@@ -1,0 +1,330 @@
+/*
+ * pool/plan.c - what should happen next in a pool; see the header.
+ *
+ * For the client that waited longest in each lane: a free slot; else a slot that has to be asked something first; else a
+ * new connection where there is room; else patience. Later waiters are looked at only through the number of connections
+ * that are on their way: one for each waiter, opened side by side.
+ */
+#include "pool/plan.h"
+
+#include "config/settings.h"
+
+static bool
+is_plain(const struct pool *p)
+{
+	return p->database->load->topology->is_plain;
+}
+
+static uint64_t
+sooner(uint64_t a, uint64_t b)
+{
+	if (a == 0 || b == 0)
+		return a ? a : b;
+	return a < b ? a : b;
+}
+
+/* 0: as many as there is room for. */
+static bool
+is_full(uint32_t count, int limit)
+{
+	return limit > 0 && count >= (uint32_t)limit;
+}
+
+enum room { ROOM_YES, ROOM_NO, ROOM_EVICT };
+
+/* May this pool have another connection to this member? *again_us: when the answer may change by time alone. */
+static enum room
+room_at(const struct pool_member *at, const struct plan_view *v, uint64_t waited_since_us, uint64_t *again_us)
+{
+	const struct pool *p = at->pool;
+	if (at->slots[SLOT_LOGIN].count >= LOGINS_AT_ONCE)
+		return ROOM_NO;
+	if (at->retry_us > v->now_us) {
+		*again_us = sooner(*again_us, at->retry_us);
+		return ROOM_NO;
+	}
+	if (is_full(at->count, p->rules.pool_size)) {
+		uint64_t patience = v->settings->reserve_pool_timeout_us;
+		if (p->rules.reserve_pool_size == 0 || patience == 0)
+			return ROOM_NO;
+		if (is_full(at->count, p->rules.pool_size + p->rules.reserve_pool_size))
+			return ROOM_NO;
+		if (v->now_us < waited_since_us + patience) {
+			*again_us = sooner(*again_us, waited_since_us + patience);
+			return ROOM_NO;
+		}
+	}
+	if (is_full(p->database->servers, p->rules.max_db_connections))
+		return database_oldest_idle(p->database, p) ? ROOM_EVICT : ROOM_NO;
+	if (is_full(p->role->servers, p->rules.max_user_connections))
+		return role_oldest_idle(p->role, p) ? ROOM_EVICT : ROOM_NO;
+	return ROOM_YES;
+}
+
+/* An idle slot that only has to be asked whether it still lives, or whether it was promoted. */
+static struct plan
+ask_idle(const struct pool_member *at, enum lane lane, const struct plan_view *v, uint64_t *again_us)
+{
+	const struct list *idle = &at->slots[SLOT_IDLE];
+	list_each(idle, n, after)
+	{
+		struct slot *s = node_owner(n, struct slot, node);
+		if (s->is_close_needed)
+			continue;
+		if (lane == LANE_WRITE && s->is_standby && !is_plain(at->pool)) {
+			if (v->now_us >= s->asked_us + ROLE_ASK_INTERVAL_US)
+				return (struct plan){ .act = PLAN_ASK, .slot = s };
+			*again_us = sooner(*again_us, s->asked_us + ROLE_ASK_INTERVAL_US);
+			continue;
+		}
+		return (struct plan){ .act = PLAN_CHECK, .slot = s };
+	}
+	return (struct plan){ .act = PLAN_NOTHING };
+}
+
+static struct plan
+plan_open(struct pool_member *at, const struct waiter *w, const struct plan_view *v, uint64_t *again_us)
+{
+	switch (room_at(at, v, w ? w->since_us : v->now_us, again_us)) {
+	case ROOM_YES:
+		return (struct plan){ .act = PLAN_OPEN, .member = at->id };
+	case ROOM_EVICT:
+		return (struct plan){ .act = PLAN_EVICT, .member = at->id, .why = "room for another pool" };
+	case ROOM_NO:
+		break;
+	}
+	return (struct plan){ .act = PLAN_NOTHING };
+}
+
+/* A server that refuses our login will refuse the next one too: whoever waits is told what it said. */
+static bool
+is_hopeless(const struct pool *p, const struct plan_view *v)
+{
+	return p->refusal && p->servers == 0;
+}
+
+static struct plan
+plan_refuse(const struct pool *p, struct waiter *w)
+{
+	return (struct plan){
+		.act = PLAN_REFUSE,
+		.waiter = w,
+		.fault = { .by = FAULT_BY_SERVER, .sqlstate = p->refusal_state, .text = p->refusal,
+		           .detail = "The server refused the login of this pool; the next attempt is made after "
+		                     "server_login_retry." },
+	};
+}
+
+static struct plan
+plan_lane(struct pool *p, enum lane lane, const struct plan_view *v, uint64_t *again_us)
+{
+	struct node *first = list_first(&p->waiting[lane]);
+	if (first == NULL)
+		return (struct plan){ .act = PLAN_NOTHING };
+	struct waiter *w = node_owner(first, struct waiter, node);
+	bool checks = v->settings->server_check_query[0] != '\0';
+	struct slot *s = pool_take(p, lane, checks ? v->settings->server_check_delay_us : UINT64_MAX,
+	                           v->settings->server_round_robin, v->now_us);
+	if (s)
+		return (struct plan){ .act = PLAN_LINK, .waiter = w, .slot = s };
+
+	/* What is on its way already will serve the first waiters. */
+	bool is_served = pool_slots(p, SLOT_LOGIN) + pool_slots(p, SLOT_TESTED) >= pool_waiting(p);
+	struct cluster_load *load = p->database->load;
+	const struct topology *t = load->topology;
+	struct route_request request = {
+		.lane = lane,
+		.fallback = load->read_fallback,
+		.in_order = p->database->config->load_balance_hosts == LOAD_BALANCE_HOSTS_DISABLE,
+		.busy = load->busy,
+		.recent = &load->recent,
+	};
+	struct route r;
+	while ((r = route_choose(t, &request)).result == ROUTE_MEMBER) {
+		struct pool_member *at = pool_at(p, t->member[r.index].id);
+		struct plan plan = ask_idle(at, lane, v, again_us);
+		if (plan.act == PLAN_NOTHING && !is_served)
+			plan = plan_open(at, w, v, again_us);
+		if (plan.act != PLAN_NOTHING)
+			return plan;
+		request.excluded |= UINT64_C(1) << at->id;
+	}
+	if (request.excluded == 0 && r.result == ROUTE_REFUSE)
+		return (struct plan){
+			.act = PLAN_REFUSE,
+			.waiter = w,
+			.fault = { .by = FAULT_BY_PROXY, .sqlstate = SQLSTATE_CANNOT_CONNECT_NOW,
+			           .text = "no server can take this transaction", .detail = r.why },
+		};
+	/* Without Patroni nobody knows the roles before a session was opened. */
+	for (uint16_t i = 0; i < t->count; i++) {
+		if (!t->member[i].wants_session)
+			continue;
+		struct pool_member *at = pool_at(p, t->member[i].id);
+		if (at->count > 0)
+			continue;
+		struct plan plan = plan_open(at, w, v, again_us);
+		if (plan.act != PLAN_NOTHING)
+			return plan;
+	}
+	if (is_hopeless(p, v))
+		return plan_refuse(p, w);
+	return (struct plan){ .act = PLAN_NOTHING };
+}
+
+/* Reads that had to go to their second choice: let the first choice have a connection next time. */
+static struct plan
+plan_wanted(struct pool *p, const struct plan_view *v, uint64_t *again_us)
+{
+	const struct topology *t = p->database->load->topology;
+	for (uint16_t i = 0; i < t->count; i++) {
+		struct pool_member *at = p->at[t->member[i].id];
+		if (at == NULL || !at->wants_open)
+			continue;
+		at->wants_open = false;
+		if (at->slots[SLOT_LOGIN].count == 0 && at->slots[SLOT_IDLE].count == 0) {
+			struct plan plan = plan_open(at, NULL, v, again_us);
+			if (plan.act == PLAN_OPEN)
+				return plan;
+		}
+	}
+	return (struct plan){ .act = PLAN_NOTHING };
+}
+
+struct plan
+pool_plan(struct pool *p, const struct plan_view *v)
+{
+	uint64_t again_us = 0;
+	if (v->is_paused || p->database->is_paused)
+		return (struct plan){ .act = PLAN_NOTHING };
+	for (enum lane lane = 0; lane < LANES; lane++) {
+		struct plan plan = plan_lane(p, lane, v, &again_us);
+		if (plan.act != PLAN_NOTHING)
+			return plan;
+	}
+	struct plan plan = plan_wanted(p, v, &again_us);
+	if (plan.act == PLAN_NOTHING)
+		plan.again_us = again_us;
+	return plan;
+}
+
+const char *
+slot_why_close(const struct slot *s, const struct topology *t)
+{
+	if (s->is_close_needed)
+		return "close needed";
+	if (t->is_plain)
+		return NULL;
+	const struct member *m = topology_member(t, s->at->id);
+	if (m == NULL)
+		return "member has left the cluster";
+	const struct member *leader = topology_leader(t);
+	if (m == leader)
+		return NULL;
+	if (!s->is_standby && leader)
+		return "not the leader any more";
+	if (!s->is_standby && m->role == MEMBER_REPLICA && t->has_patroni)
+		return "not the leader any more";
+	return NULL;
+}
+
+/* min_pool_size: where clients of this pool have been sent. */
+static struct plan
+plan_minimum(struct pool *p, const struct plan_view *v)
+{
+	const struct topology *t = p->database->load->topology;
+	uint64_t again_us = 0;
+	if (p->rules.min_pool_size <= 0 || (p->clients == 0 && p->database->config->user == NULL))
+		return (struct plan){ .act = PLAN_NOTHING };
+	for (uint16_t i = 0; i < t->count; i++) {
+		const struct member *m = &t->member[i];
+		bool is_wanted = (m->why_not_write == NULL && (p->was_asked[LANE_WRITE] || p->database->config->user)) ||
+		                 (m->why_not_read == NULL && p->was_asked[LANE_READ]);
+		if (!is_wanted)
+			continue;
+		struct pool_member *at = pool_at(p, m->id);
+		if (at->count >= (uint32_t)p->rules.min_pool_size)
+			continue;
+		struct plan plan = plan_open(at, NULL, v, &again_us);
+		if (plan.act == PLAN_OPEN)
+			return plan;
+	}
+	return (struct plan){ .act = PLAN_NOTHING };
+}
+
+struct plan
+pool_upkeep(struct pool *p, const struct plan_view *v)
+{
+	const struct topology *t = p->database->load->topology;
+	uint64_t idle_limit = v->settings->server_idle_timeout_us;
+	uint64_t age_limit = p->rules.server_lifetime_us;
+	for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++) {
+		struct pool_member *at = p->at[id];
+		if (at == NULL)
+			continue;
+		list_each(&at->slots[SLOT_IDLE], n, after)
+		{
+			struct slot *s = node_owner(n, struct slot, node);
+			const char *why = slot_why_close(s, t);
+			/* Old ones go one by one, spread over a lifetime, so that a pool never is renewed all at once. */
+			if (why == NULL && v->now_us - s->born_us > age_limit &&
+			    (age_limit == 0 || v->now_us - p->lifetime_us > age_limit / (at->count ? at->count : 1))) {
+				p->lifetime_us = v->now_us;
+				why = "server lifetime over";
+			}
+			if (why == NULL && idle_limit > 0 && v->now_us - s->free_us > idle_limit &&
+			    (p->rules.min_pool_size < 0 || at->count > (uint32_t)p->rules.min_pool_size))
+				why = "server idle timeout";
+			if (why)
+				return (struct plan){ .act = PLAN_CLOSE, .slot = s, .why = why };
+		}
+	}
+	if (v->is_paused || p->database->is_paused)
+		return (struct plan){ .act = PLAN_NOTHING };
+	return plan_minimum(p, v);
+}
+
+static struct slot *
+older(struct slot *a, struct slot *b)
+{
+	if (a == NULL || b == NULL)
+		return a ? a : b;
+	return a->free_us <= b->free_us ? a : b;
+}
+
+static struct slot *
+pool_oldest_idle(const struct pool *p)
+{
+	struct slot *oldest = NULL;
+	for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++) {
+		struct node *n = p->at[id] ? list_last(&p->at[id]->slots[SLOT_IDLE]) : NULL;
+		oldest = older(oldest, n ? node_owner(n, struct slot, node) : NULL);
+	}
+	return oldest;
+}
+
+struct slot *
+database_oldest_idle(const struct database *d, const struct pool *except)
+{
+	struct slot *oldest = NULL;
+	list_each(&d->pools, n, after)
+	{
+		struct pool *p = node_owner(n, struct pool, of_database);
+		if (p != except)
+			oldest = older(oldest, pool_oldest_idle(p));
+	}
+	return oldest;
+}
+
+struct slot *
+role_oldest_idle(const struct role *r, const struct pool *except)
+{
+	struct slot *oldest = NULL;
+	list_each(&r->pools, n, after)
+	{
+		struct pool *p = node_owner(n, struct pool, of_role);
+		if (p != except)
+			oldest = older(oldest, pool_oldest_idle(p));
+	}
+	return oldest;
+}
