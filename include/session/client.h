@@ -1,0 +1,118 @@
+/*
+ * session/client.h - a client connection: from the first byte to the last, as a state machine.
+ *
+ *   startup ─► tls ─► startup ─► auth ─► welcome ─► idle ◄─► linked            cancelling (a CancelRequest)
+ *                                                     └► waiting ─► linked      console (database pgsluice)
+ *
+ * Owns: its stream, its name for things (statements, parameters). Never: frees its server.
+ * Invariant: c->link != NULL exactly in CLIENT_LINKED and while a server judges its startup parameters (CLIENT_LEARNING).
+ */
+#ifndef SESSION_CLIENT_H
+#define SESSION_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <uthash.h>
+
+#include "base/fault.h"
+#include "net/stream.h"
+#include "pool/pool.h"
+#include "session/params.h"
+#include "session/proxy.h"
+#include "session/statement.h"
+#include "wire/frame.h"
+
+enum client_state {
+	CLIENT_STARTUP,    /* no startup packet yet; perhaps TLS was agreed */
+	CLIENT_TLS,        /* handshake */
+	CLIENT_AUTH,       /* asked for a password, or in a SASL exchange */
+	CLIENT_WELCOME,    /* authenticated; waits for a server to learn from what to say at login */
+	CLIENT_LEARNING,   /* linked: a server judges its startup parameters */
+	CLIENT_IDLE,
+	CLIENT_WAITING,    /* has a request, needs a server */
+	CLIENT_LINKED,
+	CLIENT_CANCELLING, /* asked to cancel somebody's query; waits for it to be delivered */
+	CLIENT_CONSOLE,
+	CLIENT_CLOSED,
+	CLIENT_STATES
+};
+
+struct client_login;
+struct console_session;
+
+struct client {
+	struct stream stream;      /* first: what every message touches */
+	struct server *link;
+	struct pool *pool;         /* NULL before login and on the console */
+	struct proxy *proxy;
+	struct params *params;     /* what its session should have; NULL before login */
+	uint32_t in_left;          /* bytes of the current message that are still to come */
+	uint32_t id;               /* unique since start; also its cancel pid, always positive */
+	uint8_t state;             /* enum client_state; client_enter() only */
+	uint8_t lane;              /* enum lane: by the port it came through */
+	bool in_goes : 1;          /* they go to the server; else they are dropped */
+	bool is_unix : 1;
+	bool is_admin : 1;         /* console: may do everything */
+	bool is_discarding : 1;    /* DISCARD ALL was done; its session is as at login when the server is ready */
+	bool tells_wait : 1;       /* was told that it waits (query_wait_notify) */
+	bool is_failed : 1;        /* client_fail() ran: no further byte to it */
+	bool has_key : 1;          /* is in proxy->by_pid */
+	uint8_t minor;             /* of protocol 3 */
+	struct waiter waiter;
+	uint64_t connect_us, since_us; /* connected; entered its state */
+	uint64_t request_us;       /* first message of the current, or last, transaction */
+	uint64_t query_us;         /* first message since the last ReadyForQuery; 0: none */
+
+	struct node node;          /* in proxy->clients, then closed_clients */
+	UT_hash_handle by_pid;
+	struct named *statements;  /* by the client's names */
+	struct buf unnamed;        /* the last unnamed Parse, so that it can follow its client to another server */
+	struct params *params_at_login;
+	struct client_login *login; /* until it is logged in */
+	struct console_session *console;
+	struct database *database; /* NULL before login and on the console */
+	struct role *role;         /* who it logged in as */
+	uint32_t linked_count;
+};
+
+void client_new(struct proxy *x, int fd, bool is_unix, enum lane lane);
+void client_refuse_descriptor(struct proxy *x, int fd); /* no descriptors are left: say so and close */
+
+/* The only place that assigns c->state. `why` is for the debug log. */
+void client_enter(struct client *c, enum client_state to, const char *why);
+
+/*
+ * The one place that ends a client with an error: ErrorResponse (FATAL), log line, counters, close. Its server, if any, is
+ * made ready for others or closed.
+ */
+void client_fail(struct client *c, const struct fault *f);
+/* Ends it without a word: it left, or it was told already. */
+void client_close(struct client *c, enum fault_by by, const char *reason);
+void client_free(struct client *c); /* proxy_reap only */
+
+void client_send(struct client *c, struct view v); /* bytes of our own; copied */
+void client_notice(struct client *c, const char *sqlstate, const char *text, const char *hint);
+
+/* From settle and link: it has a server now, or none will come. */
+void client_linked(struct client *c);
+void client_parted(struct client *c);
+
+size_t client_handle(struct client *c, struct view in); /* messages of a client that is logged in */
+
+const char *client_state_name(enum client_state s); /* SHOW CLIENTS' words */
+const char *client_tag(const struct client *c);     /* "C17": static storage, good for one log line */
+bool client_is_counted(const struct client *c);     /* in SHOW CLIENTS */
+
+/* Its cancel key, derived, never stored. 4 bytes for protocol 3.0, 32 for 3.2. */
+enum { CANCEL_KEY_BYTES = 32 };
+size_t client_cancel_key(const struct client *c, uint8_t out[CANCEL_KEY_BYTES]);
+
+/* session/client_login.c */
+size_t client_login_on_data(struct client *c, struct view in);
+void client_login_on_tls(struct client *c);
+void client_login_on_link(struct client *c);   /* has a server to learn from */
+void client_login_learned(struct client *c, const char *sqlstate, const char *error); /* error NULL: it accepted all */
+void client_login_free(struct client *c);
+
+#endif

@@ -1,0 +1,26 @@
+/*
+ * session/link.h - joins one client connection and one server connection for one transaction; see src/session/link.c.
+ */
+#ifndef SESSION_LINK_H
+#define SESSION_LINK_H
+
+#include "session/client.h"
+#include "session/server.h"
+
+/* Both are free for each other. The difference of their parameters is sent ahead of what the client sends next. */
+void link_join(struct client *c, struct server *s);
+/* The transaction is over and nothing is owed. */
+void link_part(struct server *s);
+/* A server that was lent for a login; its client is idle already. */
+void link_give_back(struct server *s);
+/* The client goes away, wherever it is: its server is drained, cleaned or closed. Harmless without a link. */
+void link_abandon(struct client *c);
+
+/* Messages of the client that is linked; see the table in client.c. All answer for the whole frame. */
+bool link_may_part(const struct server *s);
+
+/* Answers of the server as owed/pop sees them. `all`: the message as far as it has arrived. False: it is out of turn. */
+void link_pop_ours(struct server *s); /* answers that we give ourselves and whose turn has come */
+void link_on_error(struct server *s);  /* an ErrorResponse: what the server will now skip is owed no more */
+
+#endif

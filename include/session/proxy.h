@@ -1,0 +1,130 @@
+/*
+ * session/proxy.h - the process as one object: configuration in force, who is connected, what is to be done this turn.
+ *
+ * Owns: everything that lives as long as the process. One turn of the loop ends in proxy_settle() (plans are carried out,
+ * session/settle.c) and proxy_reap() (closed connections are freed).
+ */
+#ifndef SESSION_PROXY_H
+#define SESSION_PROXY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "auth/scram.h"
+#include "auth/users.h"
+#include "base/list.h"
+#include "cluster/watch.h"
+#include "config/config.h"
+#include "net/loop.h"
+#include "net/resolve.h"
+#include "net/tls.h"
+#include "pool/pool.h"
+#include "wire/frame.h"
+
+struct client;
+struct server;
+struct fetcher;
+
+enum proxy_state {
+	PROXY_RUNNING,
+	PROXY_PAUSED,    /* PAUSE: nothing new is handed out */
+	PROXY_STOPPING_SERVERS, /* SHUTDOWN WAIT_FOR_SERVERS, SIGINT: as PAUSE, then exit */
+	PROXY_STOPPING_CLIENTS, /* SHUTDOWN WAIT_FOR_CLIENTS: exit when the last one has left */
+	PROXY_STOPPING,  /* SIGTERM: transactions may end, within shutdown_timeout */
+};
+
+/* The console is the admin layer's; a session only hands over what arrives. */
+struct console_ops {
+	/* After authentication: greets and answers true, or answers false: not allowed. */
+	bool (*enter)(struct client *c);
+	/* One whole message; false: the client was closed. */
+	bool (*on_message)(struct client *c, const struct frame *f);
+	void (*on_close)(struct client *c);
+};
+
+struct proxy_counters {
+	uint64_t clients_accepted, clients_refused, logins_failed;
+	uint64_t servers_opened, servers_failed, servers_closed;
+	uint64_t cancels_received, cancels_forwarded;
+	uint64_t client_errors, server_errors; /* protocol violations */
+};
+
+struct proxy {
+	struct loop *loop;
+	struct resolver *resolver;
+	struct fetcher *fetcher;
+	struct config *config;           /* in force; replaced whole */
+	char **environment;              /* for reloads */
+	struct users *users;             /* auth_file and auth_users */
+	size_t users_warm_at;
+	struct scram_cache *scram_cache;
+	struct tls_context *tls_clients; /* NULL: client_tls_sslmode = disable */
+	struct tls_context *tls_servers; /* NULL: disable */
+	const struct console_ops *console;
+	void *console_context;
+
+	enum proxy_state state;
+	uint64_t started_us;
+	uint64_t stop_by_us;             /* when patience ends while stopping */
+	bool is_hurried;                 /* no patience at all */
+
+	struct list loads;               /* struct cluster_load */
+	struct database *databases;      /* by name */
+	struct role *roles;
+	struct list pools;
+	struct list dirty_pools;         /* to be planned at the end of this turn */
+	struct list clients;             /* struct client, by node; all states but closed */
+	struct list servers;
+	struct list closed_clients, closed_servers, cancels, closed_cancels;
+	struct client *by_pid;           /* logged in ones, by their cancel pid */
+	uint32_t client_count;           /* without console sessions: max_client_conn */
+	uint32_t last_id;                /* clients and servers share one counter, as in SHOW CLIENTS */
+	uint8_t cancel_secret[32];       /* cancel keys are derived from it */
+
+	void (*on_stop)(void *context);  /* main's: closes the listeners. Called once, when stopping begins */
+	void *on_stop_context;
+	struct timer *every_second;
+	struct timer *replan;            /* plans that wait for a time */
+	uint64_t replan_us;
+	uint64_t stats_us;               /* when the current stats_period began */
+	struct proxy_counters counters;
+};
+
+/* NULL: *why says what is wrong. The configuration becomes the proxy's. */
+struct proxy *proxy_new(struct config *config, char **environment, struct text *why);
+void proxy_free(struct proxy *x); /* closes everything first */
+
+/* Take over a connection that a listener accepted. */
+void proxy_accept(struct proxy *x, int fd, bool is_unix, bool is_last, enum lane lane);
+
+/*
+ * Read the configuration and the user list again and apply what may change; where something is wrong nothing changes,
+ * and *why gets it all, a line each.
+ */
+bool proxy_reload(struct proxy *x, struct text *why);
+
+/* The objects behind names. NULL: no such database (and no "*"). Pools and roles are made when first asked for. */
+struct database *proxy_database(struct proxy *x, const char *name);
+struct role *proxy_role(struct proxy *x, const char *name);
+struct pool *proxy_pool(struct proxy *x, struct database *d, struct role *r);
+
+void proxy_dirty(struct proxy *x, struct pool *p); /* plan it at the end of this turn */
+void proxy_stop(struct proxy *x, enum proxy_state how);
+bool proxy_is_done(const struct proxy *x); /* stopping, and nobody is left to wait for */
+
+/* session/settle.c */
+void proxy_settle(void *context);
+void proxy_reap(void *context);
+void proxy_on_second(void *context);
+void settle_open(struct proxy *x); /* the timers of the above */
+void pools_upkeep(struct proxy *x, const struct cluster_load *load); /* NULL: of all clusters */
+void proxy_collect(struct proxy *x); /* databases made from "*" that nobody used for long */
+
+/* For commands: */
+void proxy_pause(struct proxy *x, struct database *d);   /* d NULL: all */
+void proxy_resume(struct proxy *x, struct database *d);
+void proxy_reconnect(struct proxy *x, struct database *d);
+void proxy_kill(struct proxy *x, struct database *d);    /* cut clients and servers, leave it paused */
+uint32_t proxy_busy_servers(const struct proxy *x, const struct database *d); /* what a PAUSE waits for; d NULL: all */
+
+#endif

@@ -1,0 +1,26 @@
+/*
+ * session/role_keys.h - what is known of a role's password, from all places, for logging in to servers.
+ */
+#ifndef SESSION_ROLE_KEYS_H
+#define SESSION_ROLE_KEYS_H
+
+#include "auth/md5.h"
+#include "auth/method.h"
+#include "session/proxy.h"
+
+/* Learnt from a client's own login. Owned by its role. */
+struct role_keys {
+	struct scram_keys scram; /* iterations 0: none */
+	char *password;          /* as a client sent it in clear, and it was right; NULL: none */
+};
+
+/* What may be shown to a server as this role; good until the next reload. */
+struct server_credentials role_credentials(struct proxy *x, const struct database *d, const struct role *r);
+void role_learn_scram(struct role *r, const struct scram_keys *keys);
+void role_learn_password(struct role *r, const char *password);
+void role_forget(struct role *r);
+
+/* In client_login.c: the base of a pool changed, what servers judged before may be judged otherwise now. */
+void client_login_forget_learned(struct pool *p);
+
+#endif

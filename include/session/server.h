@@ -1,0 +1,125 @@
+/*
+ * session/server.h - a server connection: from connect to its last transaction, as a state machine.
+ *
+ *   connect ─► tls ─► login ─► settling ─► idle ◄─► linked ─► draining ─► settling ─► idle
+ *
+ * Owns: its stream, what was prepared and set there, what it owes. Never: decides who gets it (pool/plan).
+ * Invariant: s->link != NULL exactly in SERVER_LINKED; an idle server owes nothing and is in no transaction.
+ */
+#ifndef SESSION_SERVER_H
+#define SESSION_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+#include "net/stream.h"
+#include "pool/pool.h"
+#include "session/owed.h"
+#include "session/params.h"
+#include "session/proxy.h"
+#include "session/statement.h"
+#include "wire/message.h"
+
+enum server_state {
+	SERVER_CONNECT,  /* name, socket */
+	SERVER_TLS,      /* asked for TLS, or in the handshake */
+	SERVER_LOGIN,    /* startup packet sent */
+	SERVER_SETTLING, /* answers a question of our own: slot TESTED (or LOGIN, before its first use) */
+	SERVER_IDLE,
+	SERVER_LINKED,
+	SERVER_DRAINING, /* its client is gone, its answers are thrown away; slot TESTED */
+	SERVER_CLOSED,
+	SERVER_STATES
+};
+
+/* Questions of our own. */
+enum question {
+	QUESTION_NONE,
+	QUESTION_CONNECT,  /* connect_query */
+	QUESTION_RECOVERY, /* pg_is_in_recovery(), where the server does not report in_hot_standby */
+	QUESTION_CHECK,    /* server_check_query */
+	QUESTION_ROLE,     /* a bare Sync: was it promoted? */
+	QUESTION_ROLLBACK, /* its client left a transaction behind */
+	QUESTION_RESET,    /* server_reset_query */
+};
+
+struct server_login;
+extern const struct stream_ops server_ops;
+
+struct server {
+	struct stream stream;
+	struct client *link;
+	struct pool *pool;
+	struct proxy *proxy;
+	struct params *params;     /* what its session has now */
+	struct params *params_wanted; /* what it will have when our SET is done; NULL: none is under way */
+	struct owed owed;
+	struct slot slot;
+	uint32_t in_left;          /* bytes of the current message that are still to come */
+	bool in_goes;              /* they go to the client */
+	bool pops_later;           /* an answer of ours waits for the end of the current message */
+	char status;               /* of the last ReadyForQuery: I, T or E */
+	uint8_t state;             /* enum server_state; server_enter() only */
+	uint8_t question;
+	bool is_copy_in;           /* reads CopyData: Sync and Flush are ignored by it */
+	bool is_dying;             /* said FATAL; not used again */
+	bool question_failed;
+	bool is_soiled;            /* a client used it since it was last clean */
+	bool knows_role;           /* reports in_hot_standby */
+	uint32_t unnamed_of;       /* id of the client whose unnamed statement it holds; 0: nobody's */
+	uint32_t cancels;          /* cancel requests to it under way */
+	struct holdings holdings;
+
+	struct node node;          /* in proxy->servers, then closed_servers */
+	uint32_t id;
+	uint32_t pid;              /* of the backend process */
+	struct buf key;            /* its cancel key */
+	uint64_t connect_us, since_us;
+	uint64_t request_us;       /* the last answer: SHOW SERVERS' request_time */
+	uint64_t linked_us;
+	struct sockaddr_storage address; /* where it is connected to: cancel requests go there too */
+	socklen_t address_bytes;
+	struct server_login *login; /* until it is ready */
+	char why_dying[160];       /* its FATAL, or why our question failed */
+	char why_state[6];         /* SQLSTATE of it */
+};
+
+void server_open(struct proxy *x, struct pool *p, uint16_t member_id);
+void server_enter(struct server *s, enum server_state to, const char *why);
+
+/* Close it; a linked client is told and closed too. by and why are logged. */
+void server_close(struct server *s, enum fault_by by, const char *why);
+void server_free(struct server *s); /* proxy_reap only */
+
+/* Free again after a link, a question or a cancel: close it, clean it, or give it back to the pool. */
+void server_release(struct server *s);
+void server_ask(struct server *s, enum question q, const char *sql);
+void server_drain(struct server *s); /* its client has left in the middle */
+
+const char *server_state_name(const struct server *s);
+const char *server_tag(const struct server *s);
+
+static inline struct server *
+server_of_slot(struct slot *slot)
+{
+	return node_owner(slot, struct server, slot);
+}
+
+/* session/server_login.c */
+void server_login_begin(struct server *s);
+size_t server_login_on_data(struct server *s, struct view in);
+void server_login_on_open(struct server *s);
+void server_login_on_end(struct server *s, enum stream_end why, const char *text);
+void server_login_free(struct server *s);
+/* After login and after each of the questions that follow it. */
+void server_login_next(struct server *s);
+/* A ParameterStatus was read, at login or later. */
+void server_parameter(struct server *s, const char *name, const char *value);
+
+/* What clients of a pool are told at login besides their own parameters. */
+struct welcome {
+	struct buf facts; /* ParameterStatus messages: server_version and the like */
+};
+
+#endif

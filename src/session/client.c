@@ -1,0 +1,812 @@
+/*
+ * session/client.c - a client connection after login: what each message does, and the one door out.
+ *
+ *   client_on_data ─► client_handle ─► client_rules[letter] ─► forward to the linked server (session/link.c)
+ *
+ * A message is either streamed (its head is looked at, its body passes as it arrives, however large) or waited for until
+ * it is whole, because something in it has to be read or rewritten. No handler runs twice on one message.
+ * Source: PostgreSQL 16, 55.2 Message Flow.
+ */
+#include "session/client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <openssl/hmac.h>
+
+#include "base/clock.h"
+#include "base/heap.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "session/cancel.h"
+#include "session/link.h"
+#include "session/server.h"
+#include "wire/reply.h"
+#include "wire/request.h"
+
+#define IN(state) (1u << CLIENT_##state)
+
+static const struct {
+	const char *name; /* SHOW CLIENTS' words */
+	unsigned next;
+} client_states[] = {
+	[CLIENT_STARTUP] = { "login", IN(TLS) | IN(AUTH) | IN(WELCOME) | IN(IDLE) | IN(CONSOLE) | IN(CANCELLING) | IN(CLOSED) },
+	[CLIENT_TLS] = { "login", IN(STARTUP) | IN(CLOSED) },
+	[CLIENT_AUTH] = { "login", IN(WELCOME) | IN(IDLE) | IN(CONSOLE) | IN(CLOSED) },
+	[CLIENT_WELCOME] = { "waiting", IN(LEARNING) | IN(IDLE) | IN(CLOSED) },
+	[CLIENT_LEARNING] = { "active", IN(IDLE) | IN(CLOSED) },
+	[CLIENT_IDLE] = { "idle", IN(WAITING) | IN(LINKED) | IN(CLOSED) },
+	[CLIENT_WAITING] = { "waiting", IN(LINKED) | IN(CLOSED) },
+	[CLIENT_LINKED] = { "active", IN(IDLE) | IN(CLOSED) },
+	[CLIENT_CANCELLING] = { "active_cancel_req", IN(CLOSED) },
+	[CLIENT_CONSOLE] = { "active", IN(CLOSED) },
+	[CLIENT_CLOSED] = { "closed", 0 },
+};
+
+const char *
+client_state_name(enum client_state s)
+{
+	return client_states[s].name;
+}
+
+const char *
+client_tag(const struct client *c)
+{
+	static char tag[16];
+	snprintf(tag, sizeof(tag), "C%u", c->id);
+	return tag;
+}
+
+bool
+client_is_counted(const struct client *c)
+{
+	return c->state >= CLIENT_WELCOME && c->state < CLIENT_CLOSED;
+}
+
+void
+client_enter(struct client *c, enum client_state to, const char *why)
+{
+	must(client_states[c->state].next & (1u << to));
+	log_debug(client_tag(c), "%s -> %s: %s", client_states[c->state].name, client_states[to].name, why);
+	c->state = (uint8_t)to;
+	c->since_us = clock_now_us();
+}
+
+/* ---- birth and death ---- */
+
+static size_t client_on_data(void *owner, struct view in);
+
+static void
+client_on_open(void *owner)
+{
+	client_login_on_tls(owner);
+}
+
+static void
+client_on_end(void *owner, enum stream_end why, const char *text)
+{
+	struct client *c = owner;
+	client_close(c, why == STREAM_END_MEMORY ? FAULT_BY_PROXY : FAULT_BY_CLIENT, text);
+}
+
+/* The client does not read fast enough: its server must not be read from, nor may it ask for more. */
+static void
+client_on_blocked(void *owner)
+{
+	struct client *c = owner;
+	if (c->link)
+		stream_pause(&c->link->stream);
+	if (c->state == CLIENT_IDLE || c->state == CLIENT_LINKED || c->state == CLIENT_CONSOLE)
+		stream_pause(&c->stream);
+}
+
+static void
+client_on_drained(void *owner)
+{
+	struct client *c = owner;
+	if (c->link)
+		stream_resume(&c->link->stream);
+	if (c->state == CLIENT_IDLE || c->state == CLIENT_CONSOLE ||
+	    (c->state == CLIENT_LINKED && !c->link->stream.is_blocked))
+		stream_resume(&c->stream);
+}
+
+static const struct stream_ops client_ops = {
+	.on_open = client_on_open,
+	.on_data = client_on_data,
+	.on_end = client_on_end,
+	.on_blocked = client_on_blocked,
+	.on_drained = client_on_drained,
+};
+
+void
+client_new(struct proxy *x, int fd, bool is_unix, enum lane lane)
+{
+	struct client *c = heap_alloc(sizeof(*c));
+	c->proxy = x;
+	c->id = x->last_id = (x->last_id & INT32_MAX) + 1; /* fits a positive int4: it is a process id to clients */
+	c->state = CLIENT_STARTUP;
+	c->lane = (uint8_t)lane;
+	c->is_unix = is_unix;
+	c->connect_us = c->since_us = clock_now_us();
+	list_append(&x->clients, &c->node);
+	x->counters.clients_accepted++;
+	stream_open(&c->stream, x->loop, fd, &client_ops, c);
+}
+
+void
+client_refuse_descriptor(struct proxy *x, int fd)
+{
+	struct buf b = { 0 };
+	reply_error(&b, "FATAL", &(struct fault){ .sqlstate = SQLSTATE_TOO_MANY_CONNECTIONS,
+	                                          .text = "no more connections: pgsluice is out of file descriptors",
+	                                          .hint = "Raise the limit of open files or lower max_client_conn." });
+	x->counters.clients_refused++;
+	if (write(fd, b.p, b.n) < 0)
+		log_debug("listener", "refusing a client: %s", strerror(errno));
+	buf_free(&b);
+	close(fd);
+}
+
+void
+client_send(struct client *c, struct view v)
+{
+	stream_put(&c->stream, v);
+}
+
+void
+client_notice(struct client *c, const char *sqlstate, const char *text, const char *hint)
+{
+	struct buf b = { 0 };
+	reply_notice(&b, "NOTICE", &(struct fault){ .sqlstate = sqlstate, .text = text, .hint = hint });
+	client_send(c, buf_view(&b));
+	buf_free(&b);
+}
+
+static void
+log_closed(const struct client *c, enum fault_by by, const char *reason)
+{
+	if (!c->proxy->config->settings.log_disconnections || c->database == NULL)
+		return;
+	log_info(client_tag(c), "closed pool=%s/%s by=%s reason=\"%s\" age=%.1fs", c->database->name,
+	         c->role ? c->role->name : "?", fault_by_name(by), reason,
+	         (double)(clock_now_us() - c->connect_us) / (double)SECOND_US);
+}
+
+void
+client_close(struct client *c, enum fault_by by, const char *reason)
+{
+	if (c->state == CLIENT_CLOSED)
+		return;
+	struct proxy *x = c->proxy;
+	log_closed(c, by, reason);
+	if (waiter_is_waiting(&c->waiter) && c->pool)
+		proxy_dirty(x, c->pool);
+	pool_leave(&c->waiter);
+	if (c->state == CLIENT_CANCELLING)
+		cancel_forget_client(c);
+	if (c->state == CLIENT_CONSOLE && x->console)
+		x->console->on_close(c);
+	link_abandon(c);
+	if (c->pool)
+		c->pool->clients--;
+	if (c->role && c->database)
+		c->role->clients--;
+	if (c->database) {
+		c->database->clients--;
+		c->database->used_us = clock_now_us();
+		x->client_count--;
+	}
+	if (c->has_key)
+		HASH_DELETE(by_pid, x->by_pid, c);
+	client_enter(c, CLIENT_CLOSED, reason);
+	stream_close(&c->stream);
+	node_remove(&c->node);
+	list_append(&x->closed_clients, &c->node);
+}
+
+void
+client_fail(struct client *c, const struct fault *f)
+{
+	if (c->is_failed || c->state == CLIENT_CLOSED)
+		return;
+	c->is_failed = true;
+	if (f->by == FAULT_BY_CLIENT)
+		c->proxy->counters.client_errors++;
+	if (c->proxy->config->settings.log_pooler_errors || f->by == FAULT_BY_PROXY)
+		log_warning(client_tag(c), "%s (%s%s%s)", f->text, f->sqlstate, c->database ? ", database " : "",
+		            c->database ? c->database->name : "");
+	/* In the middle of a message of its server's nothing else can be said. */
+	bool can_speak = c->link == NULL || c->link->in_left == 0 || !c->link->in_goes;
+	if (can_speak && c->state != CLIENT_TLS && c->state != CLIENT_CANCELLING) {
+		struct buf b = { 0 };
+		reply_error(&b, "FATAL", f);
+		client_send(c, buf_view(&b));
+		buf_free(&b);
+	}
+	client_close(c, f->by, f->text);
+}
+
+void
+client_free(struct client *c)
+{
+	must(c->state == CLIENT_CLOSED && c->link == NULL);
+	node_remove(&c->node);
+	client_login_free(c);
+	named_free_all(&c->statements);
+	buf_free(&c->unnamed);
+	params_unref(c->params);
+	params_unref(c->params_at_login);
+	heap_free(c);
+}
+
+size_t
+client_cancel_key(const struct client *c, uint8_t out[CANCEL_KEY_BYTES])
+{
+	uint8_t of[8] = "cancel";
+	unsigned n = CANCEL_KEY_BYTES;
+	uint8_t input[sizeof(of) + sizeof(c->id)];
+	memcpy(input, of, sizeof(of));
+	memcpy(input + sizeof(of), &c->id, sizeof(c->id));
+	must(HMAC(EVP_sha256(), c->proxy->cancel_secret, sizeof(c->proxy->cancel_secret), input, sizeof(input), out, &n));
+	return c->minor >= 2 ? CANCEL_KEY_BYTES : CANCEL_KEY_MIN;
+}
+
+/* ---- getting a server ---- */
+
+enum flow {
+	FLOW_MORE, /* this message is dealt with; what is still to come of it follows c->in_left */
+	FLOW_WAIT, /* not touched: more of it has to arrive, or a server; the stream is paused in the latter case */
+	FLOW_GONE, /* the client is closed */
+};
+
+static enum flow
+client_protocol_error(struct client *c, const char *text)
+{
+	client_fail(c, &(struct fault){ .by = FAULT_BY_CLIENT, .sqlstate = SQLSTATE_PROTOCOL_VIOLATION, .text = text });
+	return FLOW_GONE;
+}
+
+/* FLOW_MORE: it is linked. FLOW_WAIT: it queues, and client_linked() goes on. */
+static enum flow
+client_need_server(struct client *c)
+{
+	if (c->state == CLIENT_LINKED)
+		return FLOW_MORE;
+	struct proxy *x = c->proxy;
+	struct pool *p = c->pool;
+	const struct settings *set = &x->config->settings;
+	c->request_us = clock_now_us();
+	c->query_us = c->request_us;
+	if (list_is_empty(&p->waiting[c->lane]) && x->state != PROXY_PAUSED && x->state != PROXY_STOPPING_SERVERS &&
+	    !p->database->is_paused) {
+		uint64_t check_us = set->server_check_query[0] ? set->server_check_delay_us : UINT64_MAX;
+		struct slot *slot = pool_take(p, c->lane, check_us, set->server_round_robin, clock_now_us());
+		if (slot) {
+			link_join(c, server_of_slot(slot));
+			client_enter(c, CLIENT_LINKED, "server is free");
+			return FLOW_MORE;
+		}
+	}
+	pool_wait(p, &c->waiter, c->lane, clock_now_us());
+	proxy_dirty(x, p);
+	client_enter(c, CLIENT_WAITING, "no server is free");
+	stream_pause_watching(&c->stream);
+	return FLOW_WAIT;
+}
+
+void
+client_linked(struct client *c)
+{
+	if (c->state == CLIENT_WELCOME) {
+		client_login_on_link(c);
+		return;
+	}
+	client_enter(c, CLIENT_LINKED, "its turn has come");
+	c->tells_wait = false;
+	stream_resume(&c->stream);
+}
+
+void
+client_parted(struct client *c)
+{
+	if (c->is_discarding) { /* everything is as it was at login, here too */
+		c->is_discarding = false;
+		params_replace(&c->params, params_ref(c->params_at_login));
+	}
+	client_enter(c, CLIENT_IDLE, "transaction is over");
+	if (c->proxy->state == PROXY_STOPPING || c->proxy->state == PROXY_STOPPING_SERVERS) {
+		client_fail(c, &(struct fault){ .by = FAULT_BY_ADMIN, .sqlstate = SQLSTATE_ADMIN_SHUTDOWN,
+		                                .text = "server shutting down" });
+		return;
+	}
+	if (!c->stream.is_blocked)
+		stream_resume(&c->stream);
+}
+
+/* ---- messages ---- */
+
+static void
+forward(struct client *c, const struct frame *f, struct view all)
+{
+	stream_send(&c->link->stream, all);
+	c->in_left = f->size - (uint32_t)all.n;
+	c->in_goes = true;
+}
+
+static void
+drop(struct client *c, const struct frame *f, struct view all)
+{
+	c->in_left = f->size - (uint32_t)all.n;
+	c->in_goes = false;
+}
+
+static void
+owe(struct client *c, struct owed_item item)
+{
+	struct owed *o = &c->link->owed;
+	if (o->is_skipping && !(item.what == OWED_SYNC)) {
+		/* The server will ignore the message, so nothing is owed for it, and what it was to change is not changed. */
+		if (item.named && item.what == OWED_CLOSE && !named_relist(&c->statements, item.named))
+			named_free(item.named);
+		else if (item.named && item.what == OWED_PARSE) {
+			named_unlist(&c->statements, item.named);
+			named_free(item.named);
+		}
+		return;
+	}
+	owed_push(o, item);
+}
+
+/* Are names of statements translated, or is one server the client's for good? */
+static bool
+translates(const struct client *c)
+{
+	return c->pool->rules.pool_mode != POOL_MODE_SESSION && c->proxy->config->settings.max_prepared_statements > 0;
+}
+
+/* In the middle of a COPY the server takes data only; anything else would end in confusion about who answers what. */
+static bool
+is_in_copy(const struct client *c)
+{
+	return c->link->is_copy_in;
+}
+
+static enum flow
+client_run_query(struct client *c, const struct frame *f, struct view all)
+{
+	if (c->proxy->config->settings.disable_pqexec)
+		return client_protocol_error(c, "simple query protocol is disabled (disable_pqexec)");
+	enum flow flow = client_need_server(c);
+	if (flow != FLOW_MORE)
+		return flow;
+	if (is_in_copy(c))
+		return client_protocol_error(c, "Query message during COPY from the client");
+	owe(c, (struct owed_item){ .what = OWED_QUERY });
+	if (c->unnamed.n > 0)
+		buf_free(&c->unnamed); /* a simple query drops the unnamed statement */
+	c->link->unnamed_of = 0;
+	forward(c, f, all);
+	return FLOW_MORE;
+}
+
+static enum flow
+client_run_function(struct client *c, const struct frame *f, struct view all)
+{
+	enum flow flow = client_need_server(c);
+	if (flow != FLOW_MORE)
+		return flow;
+	if (is_in_copy(c))
+		return client_protocol_error(c, "FunctionCall message during COPY from the client");
+	owe(c, (struct owed_item){ .what = OWED_FUNCTION });
+	forward(c, f, all);
+	return FLOW_MORE;
+}
+
+/* Make room before a statement is prepared: the longest unused goes. */
+static void
+make_holding(struct client *c, struct statement *st, struct buf *out)
+{
+	struct server *s = c->link;
+	while (holdings_count(&s->holdings) >= (uint32_t)c->proxy->config->settings.max_prepared_statements) {
+		struct statement *oldest = holdings_oldest(&s->holdings);
+		request_close(out, 'S', oldest->name);
+		owe(c, (struct owed_item){ .what = OWED_CLOSE, .to = OWED_TO_NOBODY });
+		holdings_drop(&s->holdings, oldest);
+	}
+	holdings_add(&s->holdings, st);
+	c->pool->database->stats.server_parses++;
+	statement_add_parse(st, out);
+}
+
+/* Before something names a statement: the server must have it under its shared name. */
+static void
+prepare_on_server(struct client *c, struct statement *st)
+{
+	struct server *s = c->link;
+	if (s->owed.is_skipping || holdings_touch(&s->holdings, st))
+		return;
+	struct buf b = { 0 };
+	make_holding(c, st, &b);
+	owe(c, (struct owed_item){ .what = OWED_PARSE, .to = OWED_TO_NOBODY, .statement = st });
+	stream_put(&s->stream, buf_view(&b));
+	buf_free(&b);
+}
+
+static enum flow
+client_parse_named(struct client *c, const struct frame *f, const struct parse_message *parse)
+{
+	struct server *s = c->link;
+	struct statement *st = statement_get(parse);
+	struct stats *stats = &c->pool->database->stats;
+	stats->client_parses++;
+	struct buf b = { 0 };
+	if (named_find(c->statements, parse->name)) {
+		/* PostgreSQL refuses the name. Let the server do it, so that its transaction fails as it must. */
+		prepare_on_server(c, st);
+		statement_add_parse(st, &b);
+		struct named *asked = heap_alloc(sizeof(*asked) + strlen(parse->name) + 1);
+		strcpy(asked->name, parse->name);
+		asked->statement = statement_ref(st);
+		owe(c, (struct owed_item){ .what = OWED_PARSE, .is_duplicate = true, .named = asked });
+		stream_put(&s->stream, buf_view(&b));
+	} else {
+		struct named *named = named_add(&c->statements, parse->name, statement_ref(st));
+		if (holdings_touch(&s->holdings, st)) {
+			owe(c, (struct owed_item){ .what = OWED_PARSE, .to = OWED_BY_US, .named = named });
+			link_pop_ours(s);
+		} else if (s->owed.is_skipping) {
+			owe(c, (struct owed_item){ .what = OWED_PARSE, .named = named });
+		} else {
+			make_holding(c, st, &b);
+			owe(c, (struct owed_item){ .what = OWED_PARSE, .named = named, .statement = st });
+			stream_put(&s->stream, buf_view(&b));
+		}
+	}
+	statement_unref(st);
+	buf_free(&b);
+	return FLOW_MORE;
+}
+
+enum { UNNAMED_MAX = 64 * 1024 }; /* an unnamed statement up to this size can follow its client to another server */
+
+static enum flow
+client_run_parse(struct client *c, const struct frame *f, struct view all)
+{
+	bool is_unnamed = f->body.n > 0 && f->body.p[0] == '\0';
+	if (f->body.n == 0 && frame_body_size(f) > 0)
+		return FLOW_WAIT;
+	bool must_be_whole = translates(c) && (!is_unnamed || f->size <= UNNAMED_MAX);
+	if (must_be_whole && !frame_is_whole(f))
+		return FLOW_WAIT;
+	struct parse_message parse;
+	if (must_be_whole && !parse_read(f->body, &parse))
+		return client_protocol_error(c, "malformed Parse message");
+
+	enum flow flow = client_need_server(c);
+	if (flow != FLOW_MORE)
+		return flow;
+	if (is_in_copy(c))
+		return client_protocol_error(c, "Parse message during COPY from the client");
+	if (must_be_whole && !is_unnamed)
+		return client_parse_named(c, f, &parse);
+	if (translates(c)) {
+		buf_clear(&c->unnamed);
+		if (must_be_whole)
+			buf_add(&c->unnamed, all);
+		c->link->unnamed_of = c->id;
+	}
+	owe(c, (struct owed_item){ .what = OWED_PARSE });
+	forward(c, f, all);
+	return FLOW_MORE;
+}
+
+/* The unnamed statement this server holds may be somebody else's: bring ours, or make sure that there is none. */
+static void
+bring_unnamed(struct client *c)
+{
+	struct server *s = c->link;
+	if (!translates(c) || s->unnamed_of == c->id || s->owed.is_skipping)
+		return;
+	if (c->unnamed.n > 0) {
+		stream_put(&s->stream, buf_view(&c->unnamed));
+		owe(c, (struct owed_item){ .what = OWED_PARSE, .to = OWED_TO_NOBODY });
+	} else {
+		struct buf b = { 0 };
+		request_close(&b, 'S', "");
+		stream_put(&s->stream, buf_view(&b));
+		owe(c, (struct owed_item){ .what = OWED_CLOSE, .to = OWED_TO_NOBODY });
+		buf_free(&b);
+	}
+	s->unnamed_of = c->id;
+}
+
+static enum flow
+client_run_bind(struct client *c, const struct frame *f, struct view all)
+{
+	struct bind_head head;
+	switch (bind_frame_read_head(f, &head)) {
+	case FRAME_SHORT:
+		if (f->body.n > LOOP_IN_BYTES / 2)
+			return client_protocol_error(c, "names in a Bind message are too long");
+		return FLOW_WAIT;
+	case FRAME_BAD:
+		return client_protocol_error(c, "malformed Bind message");
+	case FRAME_OK:
+		break;
+	}
+	enum flow flow = client_need_server(c);
+	if (flow != FLOW_MORE)
+		return flow;
+	if (is_in_copy(c))
+		return client_protocol_error(c, "Bind message during COPY from the client");
+	struct server *s = c->link;
+	if (head.statement[0] == '\0') {
+		bring_unnamed(c);
+		owe(c, (struct owed_item){ .what = OWED_BIND });
+		forward(c, f, all);
+		return FLOW_MORE;
+	}
+	struct named *named = translates(c) ? named_find(c->statements, head.statement) : NULL;
+	if (translates(c))
+		c->pool->database->stats.binds++;
+	if (named == NULL) {
+		/* Unknown: the server will say so, under the client's name. Unless that is one of ours: then it says so of "". */
+		bool is_ours = translates(c) && statement_is_shared_name(head.statement);
+		if (is_ours)
+			return client_protocol_error(c, "statement names that begin with pgsluice_ are reserved");
+		owe(c, (struct owed_item){ .what = OWED_BIND });
+		forward(c, f, all);
+		return FLOW_MORE;
+	}
+	prepare_on_server(c, named->statement);
+	struct buf b = { 0 };
+	request_bind_head(&b, head.portal, named->statement->name, frame_body_size(f) - head.head_bytes);
+	stream_put(&s->stream, buf_view(&b));
+	buf_free(&b);
+	owe(c, (struct owed_item){ .what = OWED_BIND });
+	stream_send(&s->stream, view_from(f->body, head.head_bytes));
+	c->in_left = f->size - (uint32_t)all.n;
+	c->in_goes = true;
+	return FLOW_MORE;
+}
+
+static enum flow
+client_run_describe(struct client *c, const struct frame *f, struct view all)
+{
+	struct target_message target;
+	if (!target_read(f->body, &target))
+		return client_protocol_error(c, "malformed Describe message");
+	enum flow flow = client_need_server(c);
+	if (flow != FLOW_MORE)
+		return flow;
+	if (is_in_copy(c))
+		return client_protocol_error(c, "Describe message during COPY from the client");
+	struct named *named = NULL;
+	if (target.kind == 'S' && target.name[0] == '\0')
+		bring_unnamed(c);
+	else if (target.kind == 'S' && translates(c)) {
+		named = named_find(c->statements, target.name);
+		if (named == NULL && statement_is_shared_name(target.name))
+			return client_protocol_error(c, "statement names that begin with pgsluice_ are reserved");
+	}
+	if (named == NULL) {
+		owe(c, (struct owed_item){ .what = OWED_DESCRIBE });
+		forward(c, f, all);
+		return FLOW_MORE;
+	}
+	prepare_on_server(c, named->statement);
+	struct buf b = { 0 };
+	request_describe(&b, 'S', named->statement->name);
+	stream_put(&c->link->stream, buf_view(&b));
+	buf_free(&b);
+	owe(c, (struct owed_item){ .what = OWED_DESCRIBE });
+	return FLOW_MORE;
+}
+
+static enum flow
+client_run_close(struct client *c, const struct frame *f, struct view all)
+{
+	struct target_message target;
+	if (!target_read(f->body, &target))
+		return client_protocol_error(c, "malformed Close message");
+	enum flow flow = client_need_server(c);
+	if (flow != FLOW_MORE)
+		return flow;
+	if (is_in_copy(c))
+		return client_protocol_error(c, "Close message during COPY from the client");
+	if (target.kind == 'S' && target.name[0] != '\0' && translates(c)) {
+		/* The server keeps the shared statement for others; the client's name for it goes. */
+		struct named *named = named_find(c->statements, target.name);
+		if (named)
+			named_unlist(&c->statements, named);
+		owe(c, (struct owed_item){ .what = OWED_CLOSE, .to = OWED_BY_US, .named = named });
+		link_pop_ours(c->link);
+		return FLOW_MORE;
+	}
+	if (target.kind == 'S' && target.name[0] == '\0')
+		buf_free(&c->unnamed);
+	owe(c, (struct owed_item){ .what = OWED_CLOSE });
+	forward(c, f, all);
+	return FLOW_MORE;
+}
+
+static enum flow
+client_run_execute(struct client *c, const struct frame *f, struct view all)
+{
+	enum flow flow = client_need_server(c);
+	if (flow != FLOW_MORE)
+		return flow;
+	if (is_in_copy(c))
+		return client_protocol_error(c, "Execute message during COPY from the client");
+	owe(c, (struct owed_item){ .what = OWED_EXECUTE });
+	forward(c, f, all);
+	return FLOW_MORE;
+}
+
+static enum flow
+client_run_sync(struct client *c, const struct frame *f, struct view all)
+{
+	if (c->state == CLIENT_IDLE) { /* nothing is open, so nothing has to be asked */
+		struct buf b = { 0 };
+		reply_ready(&b, 'I');
+		client_send(c, buf_view(&b));
+		buf_free(&b);
+		drop(c, f, all);
+		return FLOW_MORE;
+	}
+	if (is_in_copy(c)) { /* the server would ignore it */
+		drop(c, f, all);
+		return FLOW_MORE;
+	}
+	/* Answers that we give ourselves are due now at the latest: before the Sync's own, which the order of the queue sees to. */
+	owe(c, (struct owed_item){ .what = OWED_SYNC });
+	forward(c, f, all);
+	return FLOW_MORE;
+}
+
+/* Flush, and data of a COPY: to the server if there is one; else ignored, as PostgreSQL does outside of a COPY. */
+static enum flow
+client_run_copy(struct client *c, const struct frame *f, struct view all)
+{
+	if (c->state != CLIENT_LINKED) {
+		drop(c, f, all);
+		return FLOW_MORE;
+	}
+	if (f->type == FE_COPY_DONE || f->type == FE_COPY_FAIL)
+		c->link->is_copy_in = false;
+	forward(c, f, all);
+	return FLOW_MORE;
+}
+
+static enum flow
+client_run_terminate(struct client *c, const struct frame *f, struct view all)
+{
+	client_close(c, FAULT_BY_CLIENT, "client closed the connection");
+	return FLOW_GONE;
+}
+
+enum intake { INTAKE_STREAM, INTAKE_WHOLE };
+
+static const struct client_rule {
+	enum intake intake;
+	enum flow (*run)(struct client *c, const struct frame *f, struct view all);
+} client_rules[128] = {
+	[FE_QUERY] = { INTAKE_STREAM, client_run_query },
+	[FE_PARSE] = { INTAKE_STREAM, client_run_parse }, /* waits for the whole of what it has to remember */
+	[FE_BIND] = { INTAKE_STREAM, client_run_bind },   /* waits for the two names */
+	[FE_DESCRIBE] = { INTAKE_WHOLE, client_run_describe },
+	[FE_EXECUTE] = { INTAKE_STREAM, client_run_execute },
+	[FE_CLOSE] = { INTAKE_WHOLE, client_run_close },
+	[FE_SYNC] = { INTAKE_STREAM, client_run_sync },
+	[FE_FLUSH] = { INTAKE_STREAM, client_run_copy },
+	[FE_FUNCTION_CALL] = { INTAKE_STREAM, client_run_function },
+	[FE_COPY_DATA] = { INTAKE_STREAM, client_run_copy },
+	[FE_COPY_DONE] = { INTAKE_STREAM, client_run_copy },
+	[FE_COPY_FAIL] = { INTAKE_STREAM, client_run_copy },
+	[FE_TERMINATE] = { INTAKE_WHOLE, client_run_terminate },
+};
+
+static void
+client_pass_rest(struct client *c, struct view part)
+{
+	if (c->in_goes && c->link)
+		stream_send(&c->link->stream, part);
+	c->in_left -= (uint32_t)part.n;
+	/* Its transaction may have ended while the rest of a message was still on its way. */
+	if (c->in_left == 0 && c->link && link_may_part(c->link))
+		link_part(c->link);
+}
+
+size_t
+client_handle(struct client *c, struct view in)
+{
+	size_t at = 0;
+	uint32_t max = (uint32_t)c->proxy->config->settings.max_packet_size_bytes;
+	if (c->state == CLIENT_LINKED && c->query_us == 0)
+		c->query_us = clock_now_us();
+	while (at < in.n && (c->state == CLIENT_IDLE || c->state == CLIENT_LINKED)) {
+		if (c->in_left > 0) {
+			struct view part = view_part(in, at, c->in_left);
+			at += part.n;
+			client_pass_rest(c, part);
+			continue;
+		}
+		struct frame f;
+		enum frame_result r = frame_peek(view_from(in, at), max, &f);
+		if (r == FRAME_SHORT)
+			break;
+		const struct client_rule *rule = &client_rules[(uint8_t)f.type & 127];
+		if (r == FRAME_BAD || rule->run == NULL || (uint8_t)f.type > 127) {
+			char text[100];
+			snprintf(text, sizeof(text),
+			         r == FRAME_BAD ? "invalid message length" : "invalid frontend message type %d",
+			         r == FRAME_BAD ? 0 : (uint8_t)in.p[at]);
+			client_protocol_error(c, text);
+			break;
+		}
+		if (rule->intake == INTAKE_WHOLE && !frame_is_whole(&f)) {
+			if (f.size > LOOP_IN_BYTES / 2)
+				client_protocol_error(c, "message is too long for its kind");
+			break;
+		}
+		struct view all = view_part(in, at, f.size);
+		enum flow flow = rule->run(c, &f, all);
+		if (flow != FLOW_MORE)
+			break;
+		at += all.n;
+	}
+	if (c->database)
+		c->database->stats.bytes_received += at;
+	return at;
+}
+
+/* ---- the console ---- */
+
+static size_t
+client_console(struct client *c, struct view in)
+{
+	size_t at = 0;
+	while (at < in.n && c->state == CLIENT_CONSOLE) {
+		struct frame f;
+		enum frame_result r = frame_peek(view_from(in, at), 1 << 20, &f);
+		if (r == FRAME_BAD) {
+			client_protocol_error(c, "invalid message length");
+			break;
+		}
+		if (r == FRAME_SHORT || !frame_is_whole(&f))
+			break;
+		at += f.size;
+		if (f.type == FE_TERMINATE) {
+			client_close(c, FAULT_BY_CLIENT, "client closed the connection");
+			break;
+		}
+		if (!c->proxy->console->on_message(c, &f))
+			break;
+	}
+	return at;
+}
+
+static size_t
+client_on_data(void *owner, struct view in)
+{
+	struct client *c = owner;
+	switch ((enum client_state)c->state) {
+	case CLIENT_IDLE:
+	case CLIENT_LINKED:
+		return client_handle(c, in);
+	case CLIENT_STARTUP:
+	case CLIENT_AUTH:
+		return client_login_on_data(c, in);
+	case CLIENT_CONSOLE:
+		return client_console(c, in);
+	case CLIENT_CANCELLING:
+		return in.n; /* a cancel request has no more to say */
+	default:
+		break;
+	}
+	/* Waiting: it was paused before it came here, but its last read may have brought more than one message. */
+	stream_pause_watching(&c->stream);
+	return 0;
+}

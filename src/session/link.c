@@ -1,0 +1,185 @@
+/*
+ * session/link.c - joins one client connection and one server connection for one transaction.
+ *
+ *   client ─(1) client_on_data ─(2) client_rules[letter] ─(3) forward ─► server, and owed_push
+ *   client ◄─(6) pass ─(5) server_rules[letter], owed_pop ─(4) server_on_data ─ server
+ *                   (7) ReadyForQuery 'I' and nothing owed: link_part, server_release, the slot is idle; settle
+ *
+ * Owns: the pair. Never: parses bodies, chooses servers, closes sockets.
+ * Invariant: c->link == s implies s->link == c; both are NULL otherwise. Whatever is owed to a client that is gone goes to
+ * nobody: the entry keeps its place, the link it would go through is no more.
+ * Source: PostgreSQL 16, 55.2 Message Flow.
+ */
+#include "session/link.h"
+
+#include "base/clock.h"
+#include "session/cancel.h"
+#include "wire/reply.h"
+#include "wire/request.h"
+
+void
+link_join(struct client *c, struct server *s)
+{
+	must(c->link == NULL && s->link == NULL);
+	must(owed_is_empty(&s->owed) && s->status == 'I' && s->state == SERVER_IDLE);
+	uint64_t now = clock_now_us();
+	c->link = s;
+	s->link = c;
+	s->linked_us = now;
+	s->is_soiled = true;
+	s->question_failed = false;
+	slot_enter(&s->slot, s->slot.at, SLOT_ACTIVE, now);
+	server_enter(s, SERVER_LINKED, "given to a client");
+	c->pool->database->stats.assignments++;
+	if (c->stream.is_blocked)
+		stream_pause(&s->stream);
+	if (c->params && s->params != c->params) {
+		struct buf sql = { 0 };
+		if (params_difference(s->params, c->params, &sql)) {
+			struct buf b = { 0 };
+			buf_add_u8(&sql, '\0');
+			request_query(&b, (const char *)sql.p);
+			stream_put(&s->stream, buf_view(&b)); /* leaves with what the client sends: no round trip of its own */
+			owed_push(&s->owed, (struct owed_item){ .what = OWED_QUERY, .to = OWED_TO_NOBODY });
+			buf_free(&b);
+			s->unnamed_of = 0;
+			/* What the server does not report we have to remember ourselves. */
+			params_replace(&s->params_wanted, params_ref(c->params));
+		}
+		buf_free(&sql);
+	}
+}
+
+bool
+link_may_part(const struct server *s)
+{
+	const struct client *c = s->link;
+	return owed_is_empty(&s->owed) && s->status == 'I' && c->in_left == 0 && c->state == CLIENT_LINKED &&
+	       c->pool->rules.pool_mode != POOL_MODE_SESSION;
+}
+
+static void
+account(struct client *c, struct server *s)
+{
+	c->linked_count++;
+	c->query_us = 0;
+}
+
+void
+link_part(struct server *s)
+{
+	struct client *c = s->link;
+	account(c, s);
+	c->link = NULL;
+	s->link = NULL;
+	if (s->stream.is_paused)
+		stream_resume(&s->stream);
+	client_parted(c);
+	server_release(s);
+}
+
+void
+link_give_back(struct server *s)
+{
+	s->link->link = NULL;
+	s->link = NULL;
+	server_release(s);
+}
+
+/* What the queue still holds for the names of a client that is going away. */
+static void
+forget_names(struct owed *o)
+{
+	for (uint32_t i = 0; i < o->count; i++) {
+		struct owed_item *item = owed_at(o, i);
+		if (item->named && !item->named->is_listed)
+			named_free(item->named);
+		item->named = NULL;
+	}
+}
+
+void
+link_abandon(struct client *c)
+{
+	struct server *s = c->link;
+	if (s == NULL)
+		return;
+	bool is_torn = c->in_left > 0 && c->in_goes;
+	account(c, s);
+	forget_names(&s->owed);
+	c->link = NULL;
+	s->link = NULL;
+	if (s->stream.is_paused)
+		stream_resume(&s->stream);
+	if (s->state == SERVER_CLOSED)
+		return;
+	if (is_torn)
+		server_close(s, FAULT_BY_CLIENT, "its client left in the middle of a message");
+	else if (owed_is_empty(&s->owed) && s->status == 'I' && !s->owed.is_skipping && !s->is_dying)
+		server_release(s);
+	else
+		server_drain(s);
+}
+
+static void
+answer_ours(struct client *c, const struct owed_item *item)
+{
+	struct buf b = { 0 };
+	if (item->what == OWED_PARSE)
+		reply_parse_complete(&b);
+	else
+		reply_close_complete(&b);
+	client_send(c, buf_view(&b));
+	buf_free(&b);
+}
+
+void
+link_pop_ours(struct server *s)
+{
+	struct owed_item *first;
+	while ((first = owed_first(&s->owed)) != NULL && first->to == OWED_BY_US) {
+		struct owed_item item = owed_pop(&s->owed);
+		if (s->link)
+			answer_ours(s->link, &item);
+		if (item.what == OWED_CLOSE)
+			named_free(item.named);
+	}
+}
+
+/* The server will not do this: what the client's intake took for granted is taken back. Newest first. */
+static void
+undo(struct server *s, const struct owed_item *item)
+{
+	if (item->statement)
+		holdings_drop(&s->holdings, item->statement);
+	struct named *named = item->named;
+	if (named == NULL)
+		return;
+	struct client *c = s->link;
+	if (item->what == OWED_PARSE) {
+		if (c)
+			named_unlist(&c->statements, named);
+		named_free(named);
+	} else if (c == NULL || !named_relist(&c->statements, named)) {
+		named_free(named);
+	}
+}
+
+void
+link_on_error(struct server *s)
+{
+	struct owed *o = &s->owed;
+	struct owed_item *first = owed_first(o);
+	if (first == NULL || owed_ends_with_ready(first->what))
+		return;
+	/* Everything up to the next Sync is skipped by the server; a Query is too. */
+	uint32_t sync = 0;
+	while (sync < o->count && owed_at(o, sync)->what != OWED_SYNC)
+		sync++;
+	bool has_sync = sync < o->count;
+	for (uint32_t i = sync; i > 0; i--)
+		undo(s, owed_at(o, i - 1));
+	for (uint32_t i = 0; i < sync; i++)
+		owed_pop(o);
+	o->is_skipping = !has_sync;
+}

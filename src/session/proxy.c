@@ -1,0 +1,596 @@
+/*
+ * session/proxy.c - the process as one object: what it starts with, what names mean, what a reload changes.
+ */
+#include "session/proxy.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/rand.h>
+
+#include "base/clock.h"
+#include "base/heap.h"
+#include "base/log.h"
+#include "config/reload.h"
+#include "net/fetch.h"
+#include "pool/plan.h"
+#include "session/cancel.h"
+#include "session/client.h"
+#include "session/link.h"
+#include "session/role_keys.h"
+#include "session/server.h"
+
+/* ---- clusters ---- */
+
+/* Sessions on a member that lost the lead are cut: a frozen leader that thaws would still execute what was sent to it. */
+static void
+cut_old_leader(struct proxy *x, const struct cluster_load *load)
+{
+	const struct topology *t = load->topology;
+	const struct member *leader = topology_leader(t);
+	if (leader == NULL || t->is_plain)
+		return;
+	list_each(&x->servers, n, after)
+	{
+		struct server *s = node_owner(n, struct server, node);
+		if (s->pool->database->load != load || s->slot.at == NULL || s->slot.at->id == leader->id)
+			continue;
+		if (s->slot.is_standby || s->login)
+			continue;
+		char why[MEMBER_NAME_MAX + 32];
+		snprintf(why, sizeof(why), "the leader is now %.*s", MEMBER_NAME_MAX - 1, leader->name);
+		s->slot.is_close_needed = true;
+		if (s->state != SERVER_CLOSED)
+			server_close(s, FAULT_BY_SERVER, why);
+		/* Closing one may have closed another that was next. */
+		if (after && after->in != &x->servers)
+			after = list_first(&x->servers);
+	}
+}
+
+static struct cluster_load *
+load_of(struct proxy *x, const char *name)
+{
+	list_each(&x->loads, n, after)
+	{
+		struct cluster_load *load = node_owner(n, struct cluster_load, node);
+		if (strcmp(cluster_name(load->cluster), name) == 0)
+			return load;
+	}
+	return NULL;
+}
+
+static void
+on_topology(struct cluster *cluster, const struct topology *old, const struct topology *now, void *context)
+{
+	struct proxy *x = context;
+	struct cluster_load *load = load_of(x, cluster_name(cluster));
+	if (load == NULL)
+		return;
+	const struct topology *before = load->topology;
+	load->topology = topology_ref(now);
+	topology_unref(before);
+	cut_old_leader(x, load);
+	pools_upkeep(x, load);
+}
+
+static void
+open_cluster(struct proxy *x, const struct cluster_config *config)
+{
+	struct cluster_load *load = heap_alloc(sizeof(*load));
+	struct cluster_callbacks callbacks = { .on_topology = on_topology, .context = x };
+	load->cluster = cluster_open(x->loop, x->fetcher, config, &callbacks);
+	load->topology = topology_ref(cluster_topology(load->cluster));
+	load->read_fallback = config->read_fallback;
+	list_append(&x->loads, &load->node);
+}
+
+static void
+close_load(struct cluster_load *load)
+{
+	node_remove(&load->node);
+	cluster_close(load->cluster);
+	topology_unref(load->topology);
+	heap_free(load);
+}
+
+/* ---- what is made from the configuration ---- */
+
+static bool
+make_tls(const struct settings *set, struct tls_context **clients, struct tls_context **servers, struct text *why)
+{
+	*clients = *servers = NULL;
+	if (set->client_tls_sslmode != SSLMODE_DISABLE) {
+		struct tls_files f = {
+			.key_file = set->client_tls_key_file, .cert_file = set->client_tls_cert_file,
+			.ca_file = set->client_tls_ca_file, .ciphers = set->client_tls_ciphers,
+			.ciphers13 = set->client_tls13_ciphers, .protocols = set->client_tls_protocols,
+			.curve = set->client_tls_ecdhcurve, .verify_peer = set->client_tls_sslmode >= SSLMODE_VERIFY_CA,
+		};
+		text_add(why, "client_tls: ");
+		size_t before = why->n;
+		*clients = tls_context_new(TLS_FOR_CLIENTS, &f, why);
+		if (*clients == NULL)
+			return false;
+		why->n = before - strlen("client_tls: ");
+		why->p[why->n] = '\0';
+	}
+	if (set->server_tls_sslmode != SSLMODE_DISABLE) {
+		struct tls_files f = {
+			.key_file = set->server_tls_key_file, .cert_file = set->server_tls_cert_file,
+			.ca_file = set->server_tls_ca_file, .ciphers = set->server_tls_ciphers,
+			.ciphers13 = set->server_tls13_ciphers, .protocols = set->server_tls_protocols,
+			.verify_peer = set->server_tls_sslmode >= SSLMODE_VERIFY_CA,
+			.verify_host = set->server_tls_sslmode == SSLMODE_VERIFY_FULL,
+		};
+		text_add(why, "server_tls: ");
+		size_t before = why->n;
+		*servers = tls_context_new(TLS_FOR_SERVERS, &f, why);
+		if (*servers == NULL) {
+			tls_context_unref(*clients);
+			*clients = NULL;
+			return false;
+		}
+		why->n = before - strlen("server_tls: ");
+		why->p[why->n] = '\0';
+	}
+	return true;
+}
+
+static bool
+load_users(const struct settings *set, struct users **out, struct text *why)
+{
+	struct users_source from = { .auth_file = set->auth_file, .auth_users = set->auth_users };
+	return users_load(&from, out, why) == USERS_OK;
+}
+
+struct proxy *
+proxy_new(struct config *config, char **environment, struct text *why)
+{
+	struct proxy *x = heap_alloc(sizeof(*x));
+	if (!make_tls(&config->settings, &x->tls_clients, &x->tls_servers, why) ||
+	    !load_users(&config->settings, &x->users, why)) {
+		tls_context_unref(x->tls_clients);
+		tls_context_unref(x->tls_servers);
+		heap_free(x);
+		return NULL;
+	}
+	x->config = config;
+	x->environment = environment;
+	x->loop = loop_new((struct loop_hooks){ .settle = proxy_settle, .reap = proxy_reap }, x);
+	must(x->loop != NULL);
+	x->resolver = resolver_new(x->loop, config->settings.dns_max_ttl_us, config->settings.dns_nxdomain_ttl_us);
+	x->fetcher = fetcher_open(x->loop);
+	x->scram_cache = scram_cache_new(SCRAM_CACHE_ENTRIES);
+	x->started_us = x->stats_us = clock_now_us();
+	must(RAND_bytes(x->cancel_secret, sizeof(x->cancel_secret)) == 1);
+	struct list *lists[] = { &x->loads, &x->pools, &x->dirty_pools, &x->clients, &x->servers, &x->closed_clients,
+		                 &x->closed_servers, &x->cancels, &x->closed_cancels };
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		list_init(lists[i]);
+	for (int i = 0; i < config->cluster_count; i++)
+		open_cluster(x, &config->clusters[i]);
+	settle_open(x);
+	return x;
+}
+
+static void
+free_pool(struct pool *p)
+{
+	client_login_forget_learned(p);
+	params_unref(p->base);
+	for (int lane = 0; lane < LANES; lane++)
+		if (p->welcome[lane]) {
+			buf_free(&p->welcome[lane]->facts);
+			heap_free(p->welcome[lane]);
+		}
+	pool_fini(p);
+	heap_free(p);
+}
+
+void
+proxy_free(struct proxy *x)
+{
+	struct node *n;
+	while ((n = list_first(&x->clients)) != NULL)
+		client_close(node_owner(n, struct client, node), FAULT_BY_PROXY, "process ends");
+	while ((n = list_first(&x->servers)) != NULL)
+		server_close(node_owner(n, struct server, node), FAULT_BY_PROXY, "process ends");
+	proxy_reap(x);
+	cancel_free_all(x);
+	while ((n = list_first(&x->pools)) != NULL)
+		free_pool(node_owner(n, struct pool, node));
+	struct database *d, *next_d;
+	HASH_ITER(hh, x->databases, d, next_d)
+	{
+		HASH_DEL(x->databases, d);
+		heap_free(d);
+	}
+	struct role *r, *next_r;
+	HASH_ITER(hh, x->roles, r, next_r)
+	{
+		HASH_DEL(x->roles, r);
+		role_forget(r);
+		heap_free(r);
+	}
+	while ((n = list_first(&x->loads)) != NULL)
+		close_load(node_owner(n, struct cluster_load, node));
+	timer_free(x->every_second);
+	timer_free(x->replan);
+	fetcher_close(x->fetcher);
+	resolver_free(x->resolver);
+	scram_cache_free(x->scram_cache);
+	users_free(x->users);
+	tls_context_unref(x->tls_clients);
+	tls_context_unref(x->tls_servers);
+	loop_free(x->loop);
+	config_free(x->config);
+	heap_free(x);
+}
+
+void
+proxy_accept(struct proxy *x, int fd, bool is_unix, bool is_last, enum lane lane)
+{
+	if (is_last)
+		client_refuse_descriptor(x, fd);
+	else
+		client_new(x, fd, is_unix, lane);
+}
+
+/* ---- names ---- */
+
+struct database *
+proxy_database(struct proxy *x, const char *name)
+{
+	struct database *d;
+	HASH_FIND_STR(x->databases, name, d);
+	if (d)
+		return d;
+	const struct database_config *config = config_database(x->config, name);
+	if (config == NULL)
+		return NULL;
+	d = heap_alloc(sizeof(*d));
+	snprintf(d->name, sizeof(d->name), "%s", name);
+	d->config = config;
+	d->is_auto = config->is_default;
+	d->load = load_of(x, config->cluster->name);
+	must(d->load != NULL);
+	list_init(&d->pools);
+	d->used_us = d->before_us = d->before_that_us = clock_now_us();
+	HASH_ADD_STR(x->databases, name, d);
+	return d;
+}
+
+struct role *
+proxy_role(struct proxy *x, const char *name)
+{
+	struct role *r;
+	HASH_FIND_STR(x->roles, name, r);
+	if (r)
+		return r;
+	r = heap_alloc(sizeof(*r));
+	snprintf(r->name, sizeof(r->name), "%s", name);
+	r->config = config_user(x->config, name);
+	list_init(&r->pools);
+	HASH_ADD_STR(x->roles, name, r);
+	return r;
+}
+
+struct pool *
+proxy_pool(struct proxy *x, struct database *d, struct role *r)
+{
+	list_each(&d->pools, n, after)
+	{
+		struct pool *p = node_owner(n, struct pool, of_database);
+		if (p->role == r)
+			return p;
+	}
+	struct pool *p = heap_alloc(sizeof(*p));
+	struct pool_rules rules = config_pool_rules(x->config, d->config, r->config);
+	pool_init(p, d, r, &rules);
+	list_append(&x->pools, &p->node);
+	return p;
+}
+
+static bool
+is_unused(const struct pool *p)
+{
+	return p->clients == 0 && p->servers == 0 && pool_waiting(p) == 0;
+}
+
+static void
+drop_database(struct proxy *x, struct database *d)
+{
+	list_each(&d->pools, n, after)
+		free_pool(node_owner(n, struct pool, of_database));
+	HASH_DEL(x->databases, d);
+	heap_free(d);
+}
+
+static bool
+database_is_unused(const struct database *d)
+{
+	list_each(&d->pools, n, after)
+		if (!is_unused(node_owner(n, struct pool, of_database)))
+			return false;
+	return d->clients == 0;
+}
+
+void
+proxy_collect(struct proxy *x)
+{
+	uint64_t limit = x->config->settings.autodb_idle_timeout_us;
+	struct database *d, *after;
+	HASH_ITER(hh, x->databases, d, after)
+		if (d->is_auto && limit > 0 && clock_now_us() - d->used_us > limit && !d->is_paused && database_is_unused(d))
+			drop_database(x, d);
+}
+
+/* ---- reload ---- */
+
+static void
+log_change(const struct config_change *change, void *context)
+{
+	if (change->is_kept)
+		log_warning("config", "%s is \"%s\" in the new configuration, which needs a restart; \"%s\" stays in force",
+		            change->row->name, change->is, change->was);
+	else
+		log_info("config", "%s: \"%s\" -> \"%s\"", change->row->name, change->was, change->is);
+}
+
+static void
+kill_database(struct proxy *x, struct database *d, const char *why)
+{
+	for (struct node *n = list_first(&x->clients), *next; n; n = next) {
+		next = list_next(&x->clients, n);
+		struct client *c = node_owner(n, struct client, node);
+		if (c->database && (d == NULL || c->database == d))
+			client_fail(c, &(struct fault){ .by = FAULT_BY_ADMIN, .sqlstate = SQLSTATE_ADMIN_SHUTDOWN, .text = why });
+	}
+	for (struct node *n = list_first(&x->servers), *next; n; n = next) {
+		next = list_next(&x->servers, n);
+		struct server *s = node_owner(n, struct server, node);
+		if (d == NULL || s->pool->database == d)
+			server_close(s, FAULT_BY_ADMIN, why);
+		if (next && next->in != &x->servers)
+			next = list_first(&x->servers);
+	}
+}
+
+static void
+apply_clusters(struct proxy *x, const struct config *now)
+{
+	for (int i = 0; i < now->cluster_count; i++) {
+		struct cluster_load *load = load_of(x, now->clusters[i].name);
+		if (load == NULL) {
+			open_cluster(x, &now->clusters[i]);
+			continue;
+		}
+		cluster_apply(load->cluster, &now->clusters[i]);
+		load->read_fallback = now->clusters[i].read_fallback;
+	}
+}
+
+static void
+apply_databases(struct proxy *x, const struct config *now)
+{
+	struct database *d, *after;
+	HASH_ITER(hh, x->databases, d, after)
+	{
+		const struct database_config *config = config_database(now, d->name);
+		if (config == NULL) {
+			kill_database(x, d, "database removed");
+			proxy_reap(x);
+			drop_database(x, d);
+			continue;
+		}
+		struct cluster_load *load = load_of(x, config->cluster->name);
+		if (load != d->load || database_config_needs_new_servers(d->config, config)) {
+			proxy_reconnect(x, d);
+			if (load != d->load) { /* other members: nothing of the old ones may be counted or used any more */
+				kill_database(x, d, "database moved to another cluster");
+				proxy_reap(x);
+				list_each(&d->pools, n, next)
+				{
+					struct pool *p = node_owner(n, struct pool, of_database);
+					for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++) {
+						heap_free(p->at[id]);
+						p->at[id] = NULL;
+					}
+				}
+				d->load = load;
+			}
+		}
+		d->config = config;
+		d->is_auto = config->is_default;
+	}
+	struct role *r, *next_r;
+	HASH_ITER(hh, x->roles, r, next_r)
+		r->config = config_user(now, r->name);
+	list_each(&x->pools, n, next)
+	{
+		struct pool *p = node_owner(n, struct pool, node);
+		p->rules = config_pool_rules(now, p->database->config, p->role->config);
+		proxy_dirty(x, p);
+	}
+}
+
+static void
+drop_clusters(struct proxy *x, const struct config *now)
+{
+	list_each(&x->loads, n, after)
+	{
+		struct cluster_load *load = node_owner(n, struct cluster_load, node);
+		if (config_cluster(now, cluster_name(load->cluster)) == NULL)
+			close_load(load);
+	}
+}
+
+bool
+proxy_reload(struct proxy *x, struct text *why)
+{
+	struct config_errors errors = { 0 };
+	const char *file = x->config->settings.conffile;
+	struct config *now = config_load(file[0] ? file : NULL, x->environment, &errors);
+	if (now == NULL) {
+		for (int i = 0; i < errors.count; i++)
+			text_addf(why, "%s%s", i ? "\n" : "", errors.lines[i]);
+		config_errors_free(&errors);
+		return false;
+	}
+	config_reload_keep(x->config, now);
+	struct tls_context *tls_clients, *tls_servers;
+	struct users *users;
+	if (!make_tls(&now->settings, &tls_clients, &tls_servers, why)) {
+		config_free(now);
+		return false;
+	}
+	if (!load_users(&now->settings, &users, why)) {
+		tls_context_unref(tls_clients);
+		tls_context_unref(tls_servers);
+		config_free(now);
+		return false;
+	}
+	for (int i = 0; i < now->warnings.count; i++)
+		log_warning("config", "%s", now->warnings.lines[i]);
+	config_reload_report(x->config, now, log_change, x);
+	tls_context_unref(x->tls_clients);
+	tls_context_unref(x->tls_servers);
+	x->tls_clients = tls_clients;
+	x->tls_servers = tls_servers;
+	users_free(x->users);
+	x->users = users;
+	x->users_warm_at = 0;
+
+	struct config *old = x->config;
+	apply_clusters(x, now);
+	apply_databases(x, now);
+	drop_clusters(x, now);
+	x->config = now;
+	/* A login under way points into the old user list. */
+	list_each(&x->clients, n, after)
+	{
+		struct client *c = node_owner(n, struct client, node);
+		if (c->state == CLIENT_AUTH)
+			client_fail(c, &(struct fault){ .by = FAULT_BY_ADMIN, .sqlstate = SQLSTATE_CANNOT_CONNECT_NOW,
+			                                .text = "configuration was reloaded during the login; try again" });
+	}
+	config_free(old);
+	log_info("config", "reloaded");
+	return true;
+}
+
+/* ---- commands and stopping ---- */
+
+static bool
+is_of(const struct pool *p, const struct database *d)
+{
+	return d == NULL || p->database == d;
+}
+
+static void
+close_idle(struct proxy *x, const struct database *d, const char *why)
+{
+	for (struct node *n = list_first(&x->servers), *next; n; n = next) {
+		next = list_next(&x->servers, n);
+		struct server *s = node_owner(n, struct server, node);
+		if (is_of(s->pool, d) && s->state == SERVER_IDLE)
+			server_close(s, FAULT_BY_ADMIN, why);
+	}
+}
+
+void
+proxy_pause(struct proxy *x, struct database *d)
+{
+	if (d)
+		d->is_paused = true;
+	else
+		x->state = PROXY_PAUSED;
+	close_idle(x, d, "paused");
+}
+
+void
+proxy_resume(struct proxy *x, struct database *d)
+{
+	if (d)
+		d->is_paused = false;
+	else if (x->state == PROXY_PAUSED)
+		x->state = PROXY_RUNNING;
+	list_each(&x->pools, n, after)
+	{
+		struct pool *p = node_owner(n, struct pool, node);
+		if (is_of(p, d))
+			proxy_dirty(x, p);
+	}
+}
+
+void
+proxy_reconnect(struct proxy *x, struct database *d)
+{
+	list_each(&x->servers, n, after)
+	{
+		struct server *s = node_owner(n, struct server, node);
+		if (is_of(s->pool, d))
+			s->slot.is_close_needed = true;
+	}
+	close_idle(x, d, "reconnect");
+}
+
+void
+proxy_kill(struct proxy *x, struct database *d)
+{
+	kill_database(x, d, "database removed");
+	if (d) {
+		d->is_paused = true;
+		return;
+	}
+	for (struct database *each = x->databases; each; each = each->hh.next)
+		each->is_paused = true;
+}
+
+uint32_t
+proxy_busy_servers(const struct proxy *x, const struct database *d)
+{
+	uint32_t count = 0;
+	list_each(&x->servers, n, after)
+		count += is_of(node_owner(n, struct server, node)->pool, d);
+	return count;
+}
+
+void
+proxy_stop(struct proxy *x, enum proxy_state how)
+{
+	if (x->state < PROXY_STOPPING_SERVERS && x->on_stop)
+		x->on_stop(x->on_stop_context);
+	x->state = how;
+	x->stop_by_us = clock_now_us() + x->config->settings.shutdown_timeout_us;
+	if (how == PROXY_STOPPING_SERVERS)
+		close_idle(x, NULL, "server shutting down");
+	if (how == PROXY_STOPPING || how == PROXY_STOPPING_SERVERS) {
+		for (struct node *n = list_first(&x->clients), *next; n; n = next) {
+			next = list_next(&x->clients, n);
+			struct client *c = node_owner(n, struct client, node);
+			bool is_between = c->state == CLIENT_LINKED && owed_is_empty(&c->link->owed) && c->link->status == 'I';
+			if (c->state <= CLIENT_WAITING || is_between)
+				client_fail(c, &(struct fault){ .by = FAULT_BY_ADMIN, .sqlstate = SQLSTATE_ADMIN_SHUTDOWN,
+				                                .text = "server shutting down" });
+		}
+	}
+	if (proxy_is_done(x))
+		loop_stop(x->loop);
+}
+
+bool
+proxy_is_done(const struct proxy *x)
+{
+	if (x->state < PROXY_STOPPING_SERVERS)
+		return false;
+	if (x->state == PROXY_STOPPING && clock_now_us() >= x->stop_by_us)
+		return true;
+	if (x->state == PROXY_STOPPING_SERVERS)
+		return proxy_busy_servers(x, NULL) == 0;
+	list_each(&x->clients, n, after)
+		if (node_owner(n, struct client, node)->database)
+			return false;
+	return true;
+}

@@ -1,0 +1,812 @@
+/*
+ * session/server.c - a server connection after login: whom each answer goes to, and what becomes of it when it is free.
+ *
+ *   server_on_data ─► server_rules[letter] ─► pass to the linked client, or to nobody, as the queue of what is owed says
+ *
+ * Messages are passed as they arrive; only those that change what we know are waited for until they are whole.
+ * Invariant: nothing is passed to a client but the answer to its own message, in its turn.
+ * Source: PostgreSQL 16, 55.2 Message Flow.
+ */
+#include "session/server.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/heap.h"
+#include "base/log.h"
+#include "pool/plan.h"
+#include "session/cancel.h"
+#include "session/link.h"
+#include "wire/reply.h"
+#include "wire/request.h"
+
+#define IN(state) (1u << SERVER_##state)
+
+static const struct {
+	const char *name;
+	unsigned next;
+} server_states[] = {
+	[SERVER_CONNECT] = { "connect", IN(TLS) | IN(LOGIN) | IN(CLOSED) },
+	[SERVER_TLS] = { "tls", IN(LOGIN) | IN(CLOSED) },
+	[SERVER_LOGIN] = { "login", IN(SETTLING) | IN(IDLE) | IN(CLOSED) },
+	[SERVER_SETTLING] = { "settling", IN(SETTLING) | IN(IDLE) | IN(CLOSED) },
+	[SERVER_IDLE] = { "idle", IN(SETTLING) | IN(LINKED) | IN(CLOSED) },
+	[SERVER_LINKED] = { "linked", IN(IDLE) | IN(SETTLING) | IN(DRAINING) | IN(CLOSED) },
+	[SERVER_DRAINING] = { "draining", IN(SETTLING) | IN(IDLE) | IN(CLOSED) },
+	[SERVER_CLOSED] = { "closed", 0 },
+};
+
+const char *
+server_state_name(const struct server *s)
+{
+	return server_states[s->state].name;
+}
+
+const char *
+server_tag(const struct server *s)
+{
+	static char tag[16];
+	snprintf(tag, sizeof(tag), "S%u", s->id);
+	return tag;
+}
+
+void
+server_enter(struct server *s, enum server_state to, const char *why)
+{
+	must(server_states[s->state].next & (1u << to));
+	log_debug(server_tag(s), "%s -> %s: %s", server_states[s->state].name, server_states[to].name, why);
+	s->state = (uint8_t)to;
+	s->since_us = clock_now_us();
+}
+
+/* ---- birth and death ---- */
+
+static size_t server_on_data(void *owner, struct view in);
+
+static void
+server_on_open(void *owner)
+{
+	server_login_on_open(owner);
+}
+
+/* What a broken session tells about its member. */
+static void
+report(struct server *s, enum session_says says)
+{
+	cluster_report_session(s->pool->database->load->cluster, s->slot.at->id, says);
+}
+
+static void
+server_on_end(void *owner, enum stream_end why, const char *text)
+{
+	struct server *s = owner;
+	if (s->state <= SERVER_LOGIN) {
+		server_login_on_end(s, why, text);
+		return;
+	}
+	if (!s->is_dying)
+		report(s, SESSION_BROKE);
+	server_close(s, FAULT_BY_SERVER, s->is_dying ? s->why_dying : text);
+}
+
+static void
+server_on_blocked(void *owner)
+{
+	struct server *s = owner;
+	if (s->link)
+		stream_pause(&s->link->stream);
+}
+
+static void
+server_on_drained(void *owner)
+{
+	struct server *s = owner;
+	if (s->link && !s->link->stream.is_blocked && s->link->state == CLIENT_LINKED)
+		stream_resume(&s->link->stream);
+}
+
+const struct stream_ops server_ops = {
+	.on_open = server_on_open,
+	.on_data = server_on_data,
+	.on_end = server_on_end,
+	.on_blocked = server_on_blocked,
+	.on_drained = server_on_drained,
+};
+
+void
+server_open(struct proxy *x, struct pool *p, uint16_t member_id)
+{
+	struct server *s = heap_alloc(sizeof(*s));
+	s->proxy = x;
+	s->pool = p;
+	s->id = x->last_id = (x->last_id & INT32_MAX) + 1;
+	s->state = SERVER_CONNECT;
+	s->status = 'I';
+	s->params = params_empty();
+	s->connect_us = s->since_us = s->request_us = clock_now_us();
+	s->stream.fd = -1;
+	holdings_init(&s->holdings);
+	list_append(&x->servers, &s->node);
+	x->counters.servers_opened++;
+	slot_enter(&s->slot, pool_at(p, member_id), SLOT_LOGIN, clock_now_us());
+	server_login_begin(s);
+}
+
+static void
+tell_client(struct client *c, const struct server *s, const char *why)
+{
+	bool is_unknown = !owed_is_empty(&s->owed);
+	struct fault f = {
+		.by = FAULT_BY_SERVER,
+		.sqlstate = is_unknown ? SQLSTATE_TRANSACTION_UNKNOWN : SQLSTATE_CONNECTION_FAILURE,
+		.text = "server connection was lost",
+		.detail = why,
+		.hint = is_unknown ? "Whether the statement in flight took effect is not known: check before you repeat it."
+		                   : NULL,
+	};
+	if (s->is_dying) { /* it said FATAL, and the client has read that already */
+		client_close(c, FAULT_BY_SERVER, why);
+		return;
+	}
+	client_fail(c, &f);
+}
+
+static void
+drop_owed(struct server *s)
+{
+	while (!owed_is_empty(&s->owed)) {
+		struct owed_item item = owed_pop_last(&s->owed);
+		if (item.named && !item.named->is_listed)
+			named_free(item.named);
+	}
+	owed_free(&s->owed);
+}
+
+void
+server_close(struct server *s, enum fault_by by, const char *why)
+{
+	if (s->state == SERVER_CLOSED)
+		return;
+	struct proxy *x = s->proxy;
+	char reason[200];
+	snprintf(reason, sizeof(reason), "%s", why); /* may live in the login that is freed here */
+	if (x->config->settings.log_disconnections)
+		log_info(server_tag(s), "closed pool=%s/%s by=%s reason=\"%s\" age=%.1fs", s->pool->database->name,
+		         s->pool->role->name, fault_by_name(by), reason,
+		         (double)(clock_now_us() - s->connect_us) / (double)SECOND_US);
+	bool says_goodbye = s->state == SERVER_IDLE || s->state == SERVER_SETTLING;
+	server_enter(s, SERVER_CLOSED, reason);
+	if (s->link)
+		tell_client(s->link, s, reason);
+	must(s->link == NULL);
+	cancel_forget_server(s);
+	drop_owed(s);
+	if (says_goodbye && stream_is_open(&s->stream)) {
+		struct buf b = { 0 };
+		request_terminate(&b);
+		stream_put(&s->stream, buf_view(&b));
+		buf_free(&b);
+	}
+	stream_close(&s->stream);
+	server_login_free(s);
+	slot_enter(&s->slot, s->slot.at, SLOT_NONE, clock_now_us());
+	x->counters.servers_closed++;
+	node_remove(&s->node);
+	list_append(&x->closed_servers, &s->node);
+	proxy_dirty(x, s->pool);
+}
+
+void
+server_free(struct server *s)
+{
+	must(s->state == SERVER_CLOSED && s->link == NULL);
+	node_remove(&s->node);
+	params_unref(s->params);
+	params_unref(s->params_wanted);
+	holdings_clear(&s->holdings);
+	buf_free(&s->key);
+	heap_free(s);
+}
+
+/* ---- our own questions, and what becomes of a free server ---- */
+
+void
+server_ask(struct server *s, enum question q, const char *sql)
+{
+	struct buf b = { 0 };
+	if (sql) {
+		request_query(&b, sql);
+		owed_push(&s->owed, (struct owed_item){ .what = OWED_QUERY, .to = OWED_TO_NOBODY });
+		s->unnamed_of = 0;
+	} else {
+		request_sync(&b);
+		owed_push(&s->owed, (struct owed_item){ .what = OWED_SYNC, .to = OWED_TO_NOBODY });
+	}
+	s->question = (uint8_t)q;
+	s->question_failed = false;
+	server_enter(s, SERVER_SETTLING, "asked a question of our own");
+	if (s->slot.state != SLOT_LOGIN)
+		slot_enter(&s->slot, s->slot.at, SLOT_TESTED, clock_now_us());
+	stream_put(&s->stream, buf_view(&b));
+	buf_free(&b);
+}
+
+static bool
+needs_reset(const struct server *s)
+{
+	const struct settings *set = &s->proxy->config->settings;
+	return s->is_soiled && set->server_reset_query[0] &&
+	       (set->server_reset_query_always || s->pool->rules.pool_mode == POOL_MODE_SESSION);
+}
+
+void
+server_release(struct server *s)
+{
+	struct proxy *x = s->proxy;
+	struct pool *p = s->pool;
+	must(owed_is_empty(&s->owed) && s->link == NULL);
+	if (s->cancels > 0) { /* must not hit the next one's query: cancel.c comes back here */
+		if (s->state != SERVER_DRAINING && s->state != SERVER_SETTLING)
+			server_enter(s, SERVER_SETTLING, "a cancel request is under way");
+		slot_enter(&s->slot, s->slot.at, SLOT_CANCELLING, clock_now_us());
+		return;
+	}
+	const char *why = slot_why_close(&s->slot, p->database->load->topology);
+	if (s->is_dying)
+		why = s->why_dying;
+	else if (p->rules.server_lifetime_us == 0)
+		why = "server lifetime over";
+	else if (x->state == PROXY_PAUSED || x->state == PROXY_STOPPING_SERVERS || p->database->is_paused)
+		why = "paused";
+	if (why) {
+		server_close(s, FAULT_BY_PROXY, why);
+		return;
+	}
+	if (needs_reset(s)) {
+		server_ask(s, QUESTION_RESET, x->config->settings.server_reset_query);
+		return;
+	}
+	if (s->state != SERVER_IDLE)
+		server_enter(s, SERVER_IDLE, "free");
+	slot_enter(&s->slot, s->slot.at, SLOT_IDLE, clock_now_us());
+	s->question = QUESTION_NONE;
+	if (pool_waiting(p) > 0)
+		proxy_dirty(x, p);
+}
+
+/* The last answer to a question of ours is in. */
+static void
+server_answered(struct server *s)
+{
+	switch ((enum question)s->question) {
+	case QUESTION_CONNECT:
+		if (s->question_failed)
+			log_warning(server_tag(s), "connect_query failed: %s", s->why_dying);
+		server_login_next(s);
+		return;
+	case QUESTION_RECOVERY:
+		if (s->question_failed)
+			server_close(s, FAULT_BY_SERVER, "it does not tell whether it is in recovery");
+		else
+			server_login_next(s);
+		return;
+	case QUESTION_CHECK:
+	case QUESTION_RESET:
+		if (s->question_failed || s->status != 'I') {
+			server_close(s, FAULT_BY_SERVER,
+			             s->question == QUESTION_CHECK ? "server_check_query failed" : "server_reset_query failed");
+			return;
+		}
+		if (s->question == QUESTION_RESET) {
+			s->is_soiled = false;
+			params_replace(&s->params, params_without_unreported(s->params));
+		}
+		break;
+	case QUESTION_ROLLBACK:
+		if (s->status != 'I') {
+			server_close(s, FAULT_BY_SERVER, "it could not be rolled back");
+			return;
+		}
+		break;
+	case QUESTION_ROLE:
+	case QUESTION_NONE:
+		break;
+	}
+	server_release(s);
+}
+
+/* Draining, and nothing is owed any more. */
+static void
+server_drained(struct server *s)
+{
+	if (s->cancels > 0)
+		return; /* a ROLLBACK could be what is cancelled; cancel.c calls server_drain() again */
+	if (s->status == 'I')
+		server_release(s);
+	else
+		server_ask(s, QUESTION_ROLLBACK, "ROLLBACK");
+}
+
+void
+server_drain(struct server *s)
+{
+	if (s->is_dying) {
+		server_close(s, FAULT_BY_SERVER, s->why_dying);
+		return;
+	}
+	if (s->state == SERVER_DRAINING) {
+		if (owed_is_empty(&s->owed))
+			server_drained(s);
+		return;
+	}
+	server_enter(s, SERVER_DRAINING, "its client is gone");
+	slot_enter(&s->slot, s->slot.at, SLOT_TESTED, clock_now_us());
+	struct buf b = { 0 };
+	if (s->is_copy_in) {
+		s->is_copy_in = false;
+		request_copy_fail(&b, "the client has left");
+	}
+	struct owed *o = &s->owed;
+	bool is_synced = o->count == 0 ? !o->is_skipping : owed_ends_with_ready(owed_at(o, o->count - 1)->what);
+	if (!is_synced) {
+		request_sync(&b);
+		owed_push(o, (struct owed_item){ .what = OWED_SYNC, .to = OWED_TO_NOBODY });
+	}
+	if (b.n > 0)
+		stream_put(&s->stream, buf_view(&b));
+	buf_free(&b);
+	if (owed_is_empty(o))
+		server_drained(s);
+	else
+		cancel_server(s);
+}
+
+/* ---- answers ---- */
+
+/* Out of turn, malformed: this connection is not to be trusted with anything any more. */
+static bool
+server_is_wrong(struct server *s, const char *what, char letter)
+{
+	char text[160];
+	snprintf(text, sizeof(text), "server %s %s while %s is owed", what, be_message_name(letter),
+	         owed_is_empty(&s->owed) ? "nothing" : owed_what_name(owed_first(&s->owed)->what));
+	log_error(server_tag(s), "protocol violation by the server: %s", text);
+	s->proxy->counters.server_errors++;
+	server_close(s, FAULT_BY_SERVER, text);
+	return false;
+}
+
+static bool
+answers_client(const struct server *s)
+{
+	const struct owed_item *first = owed_first(&s->owed);
+	return s->link && first && first->to == OWED_TO_CLIENT;
+}
+
+static void
+pass(struct server *s, const struct frame *f, struct view all, bool goes)
+{
+	if (goes)
+		stream_send(&s->link->stream, all);
+	s->in_left = f->size - (uint32_t)all.n;
+	s->in_goes = goes;
+}
+
+/* Part of an answer: rows, descriptions, copied data. */
+static bool
+server_run_part(struct server *s, const struct frame *f, struct view all)
+{
+	if (owed_is_empty(&s->owed))
+		return server_is_wrong(s, "sent", f->type);
+	if (f->type == BE_DATA_ROW && s->question == QUESTION_RECOVERY && s->state == SERVER_SETTLING) {
+		struct row_message row;
+		struct view value = { 0 };
+		bool is_null = true;
+		if (!frame_is_whole(f) || !row_read(f->body, &row) || !row_next_value(&row.values, &value, &is_null) || is_null)
+			s->question_failed = true;
+		else
+			s->slot.is_standby = view_is(value, "t");
+	}
+	pass(s, f, all, answers_client(s));
+	return true;
+}
+
+/* The answer that an entry of this kind ends with. */
+static bool
+server_run_end_of(struct server *s, const struct frame *f, struct view all, enum owed_what what)
+{
+	struct owed_item *first = owed_first(&s->owed);
+	if (first == NULL || first->what != what)
+		return server_is_wrong(s, "sent", f->type);
+	bool goes = answers_client(s);
+	owed_pop(&s->owed);
+	pass(s, f, all, goes);
+	link_pop_ours(s);
+	return true;
+}
+
+static bool
+server_run_parse_complete(struct server *s, const struct frame *f, struct view all)
+{
+	return server_run_end_of(s, f, all, OWED_PARSE);
+}
+
+static bool
+server_run_bind_complete(struct server *s, const struct frame *f, struct view all)
+{
+	return server_run_end_of(s, f, all, OWED_BIND);
+}
+
+static bool
+server_run_close_complete(struct server *s, const struct frame *f, struct view all)
+{
+	return server_run_end_of(s, f, all, OWED_CLOSE);
+}
+
+static bool
+server_run_no_data(struct server *s, const struct frame *f, struct view all)
+{
+	return server_run_end_of(s, f, all, OWED_DESCRIBE);
+}
+
+static bool
+server_run_portal_suspended(struct server *s, const struct frame *f, struct view all)
+{
+	return server_run_end_of(s, f, all, OWED_EXECUTE);
+}
+
+/* Of a Describe it is the end, of a Query it begins the rows. */
+static bool
+server_run_row_description(struct server *s, const struct frame *f, struct view all)
+{
+	struct owed_item *first = owed_first(&s->owed);
+	if (first && first->what == OWED_DESCRIBE) {
+		bool goes = answers_client(s);
+		owed_pop(&s->owed);
+		pass(s, f, all, goes);
+		if (s->in_left == 0)
+			link_pop_ours(s);
+		else
+			s->pops_later = true; /* our own answer may not cut into this one */
+		return true;
+	}
+	return server_run_part(s, f, all);
+}
+
+/* CommandComplete and EmptyQueryResponse: of an Execute they are the end, a Query may have several. */
+static bool
+server_run_complete(struct server *s, const struct frame *f, struct view all)
+{
+	struct owed_item *first = owed_first(&s->owed);
+	if (first == NULL)
+		return server_is_wrong(s, "sent", f->type);
+	const char *tag;
+	if (f->type == BE_COMMAND_COMPLETE && f->body.n > 1 && f->body.p[0] == 'D' &&
+	    command_tag_read(f->body, &tag) && (strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "DEALLOCATE ALL") == 0)) {
+		holdings_clear(&s->holdings);
+		s->unnamed_of = 0;
+		if (s->link)
+			named_free_all(&s->link->statements);
+		if (tag[1] == 'I') {
+			params_replace(&s->params, params_without_unreported(s->params));
+			if (s->link)
+				s->link->is_discarding = true;
+		}
+	}
+	s->is_copy_in = false;
+	if (first->what == OWED_EXECUTE)
+		return server_run_end_of(s, f, all, OWED_EXECUTE);
+	return server_run_part(s, f, all);
+}
+
+/*
+ * The server wants data and ignores Syncs until it has it. A Sync that was sent along with the Execute is owed nothing; any
+ * other message that was sent ahead would be taken for broken data.
+ */
+static bool
+server_run_copy_in(struct server *s, const struct frame *f, struct view all)
+{
+	struct owed *o = &s->owed;
+	if (owed_is_empty(o))
+		return server_is_wrong(s, "sent", f->type);
+	if (s->link == NULL && s->state != SERVER_DRAINING) {
+		server_close(s, FAULT_BY_PROXY, "a query of our own asks for data to copy");
+		return false;
+	}
+	while (o->count > 1 && owed_at(o, o->count - 1)->what == OWED_SYNC) {
+		owed_pop_last(o);
+		s->slot.is_close_needed = true; /* if the COPY fails early it may be answered after all */
+	}
+	if (o->count > 1) {
+		server_close(s, FAULT_BY_CLIENT, "other messages were sent ahead during COPY from the client");
+		return false;
+	}
+	pass(s, f, all, answers_client(s));
+	if (s->state == SERVER_DRAINING) {
+		struct buf b = { 0 };
+		bool is_execute = owed_first(o)->what == OWED_EXECUTE;
+		request_copy_fail(&b, "the client has left");
+		if (is_execute) {
+			request_sync(&b);
+			owed_push(o, (struct owed_item){ .what = OWED_SYNC, .to = OWED_TO_NOBODY });
+		}
+		stream_put(&s->stream, buf_view(&b));
+		buf_free(&b);
+		return true;
+	}
+	s->is_copy_in = true;
+	return true;
+}
+
+static bool
+server_run_copy_both(struct server *s, const struct frame *f, struct view all)
+{
+	return server_is_wrong(s, "began", f->type); /* replication connections come with their own door */
+}
+
+static bool
+server_run_function_response(struct server *s, const struct frame *f, struct view all)
+{
+	struct owed_item *first = owed_first(&s->owed);
+	if (first == NULL || first->what != OWED_FUNCTION)
+		return server_is_wrong(s, "sent", f->type);
+	pass(s, f, all, answers_client(s));
+	return true;
+}
+
+static void
+count_ready(struct server *s, struct client *c)
+{
+	struct stats *stats = &c->pool->database->stats;
+	uint64_t now = clock_now_us();
+	stats->queries++;
+	if (c->query_us)
+		stats->query_us += now - c->query_us;
+	c->query_us = owed_is_empty(&s->owed) ? 0 : now;
+	if (s->status == 'I') {
+		stats->transactions++;
+		stats->transaction_us += now - s->linked_us;
+		s->linked_us = now;
+	}
+}
+
+static bool
+server_run_ready(struct server *s, const struct frame *f, struct view all)
+{
+	struct owed_item *first = owed_first(&s->owed);
+	char status;
+	if (first == NULL || !owed_ends_with_ready(first->what) || !ready_read(f->body, &status))
+		return server_is_wrong(s, "sent", f->type);
+	bool goes = answers_client(s);
+	bool is_our_set = first->to == OWED_TO_NOBODY && s->params_wanted;
+	owed_pop(&s->owed);
+	s->status = status;
+	s->owed.is_skipping = false;
+	s->is_copy_in = false;
+	if (is_our_set) {
+		if (!s->question_failed)
+			params_replace(&s->params, params_ref(s->params_wanted));
+		params_replace(&s->params_wanted, NULL);
+	}
+	if (s->link && s->link->state == CLIENT_LEARNING) {
+		client_login_learned(s->link, s->why_state, s->question_failed ? s->why_dying : NULL);
+		return s->state != SERVER_CLOSED;
+	}
+	if (goes) {
+		stream_send(&s->link->stream, all);
+		count_ready(s, s->link);
+	}
+	link_pop_ours(s);
+	if (!owed_is_empty(&s->owed))
+		return true;
+	switch ((enum server_state)s->state) {
+	case SERVER_LINKED:
+		if (link_may_part(s)) {
+			link_part(s);
+		} else if (s->link->pool->rules.pool_mode == POOL_MODE_STATEMENT && status != 'I') {
+			client_fail(s->link, &(struct fault){ .by = FAULT_BY_CLIENT, .sqlstate = SQLSTATE_FEATURE_NOT_SUPPORTED,
+			                                      .text = "transaction blocks not allowed in statement pooling mode" });
+		}
+		break;
+	case SERVER_DRAINING:
+		server_drained(s);
+		break;
+	case SERVER_SETTLING:
+		server_answered(s);
+		break;
+	default:
+		return server_is_wrong(s, "sent", f->type);
+	}
+	return s->state != SERVER_CLOSED;
+}
+
+/* A name that the client has used already: the server names the shared statement, the client must read its own name. */
+static void
+send_duplicate_error(struct client *c, const char *name)
+{
+	char text[160];
+	snprintf(text, sizeof(text), "prepared statement \"%s\" already exists", name);
+	struct buf b = { 0 };
+	reply_error(&b, "ERROR", &(struct fault){ .sqlstate = SQLSTATE_DUPLICATE_STATEMENT, .text = text });
+	client_send(c, buf_view(&b));
+	buf_free(&b);
+}
+
+static void
+note_fatal(struct server *s, const struct error_fields *e)
+{
+	s->is_dying = true;
+	if (e->sqlstate && strncmp(e->sqlstate, "57P0", 4) == 0)
+		report(s, SESSION_SHUTTING_DOWN);
+}
+
+static bool
+server_run_error(struct server *s, const struct frame *f, struct view all)
+{
+	struct error_fields e = { 0 };
+	if (frame_is_whole(f) && !error_read(f->body, &e))
+		return server_is_wrong(s, "sent a malformed", f->type);
+	const char *severity = e.severity_nonlocal ? e.severity_nonlocal : e.severity;
+	bool is_fatal = severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+	snprintf(s->why_dying, sizeof(s->why_dying), "%s", e.message ? e.message : "server error");
+	snprintf(s->why_state, sizeof(s->why_state), "%s", e.sqlstate ? e.sqlstate : SQLSTATE_INTERNAL_ERROR);
+	if (is_fatal)
+		note_fatal(s, &e);
+	if (e.sqlstate && strcmp(e.sqlstate, SQLSTATE_READ_ONLY_TRANSACTION) == 0 && !s->slot.is_standby && s->knows_role)
+		cluster_poll_now(s->pool->database->load->cluster, "a server refused a write: read-only transaction");
+
+	struct owed_item *first = owed_first(&s->owed);
+	if (first == NULL) {
+		if (!is_fatal)
+			return server_is_wrong(s, "sent", f->type);
+		if (s->link) /* idle in a transaction, and cut off: the client has to know why */
+			pass(s, f, all, true);
+		return true; /* the end of the stream follows */
+	}
+	bool is_ours = first->to == OWED_TO_NOBODY && owed_ends_with_ready(first->what);
+	if (is_ours) {
+		s->question_failed = true;
+		if (s->link && s->link->state == CLIENT_LINKED) {
+			char text[240];
+			snprintf(text, sizeof(text), "session parameters could not be restored: %s", s->why_dying);
+			s->slot.is_close_needed = true;
+			client_fail(s->link, &(struct fault){ .by = FAULT_BY_SERVER, .sqlstate = s->why_state, .text = text });
+		}
+		if (is_fatal && s->link) {
+			pass(s, f, all, true);
+			return true;
+		}
+		pass(s, f, all, false);
+		return s->state != SERVER_CLOSED;
+	}
+	s->is_copy_in = false;
+	/* An error in what we added before the client's message (a statement that can't be prepared again) is the client's. */
+	bool goes = s->link != NULL;
+	if (first->is_duplicate && goes && first->named && !is_fatal && frame_is_whole(f)) {
+		send_duplicate_error(s->link, first->named->name);
+		goes = false;
+	}
+	pass(s, f, all, goes);
+	link_on_error(s);
+	return true;
+}
+
+static bool
+server_run_parameter(struct server *s, const struct frame *f, struct view all)
+{
+	const char *name, *value;
+	if (!parameter_status_read(f->body, &name, &value))
+		return server_is_wrong(s, "sent a malformed", f->type);
+	server_parameter(s, name, value);
+	struct owed_item *first = owed_first(&s->owed);
+	bool is_ours = first && first->to == OWED_TO_NOBODY && owed_ends_with_ready(first->what);
+	if (s->link && !is_ours) {
+		if (s->link->params && !param_is_fact(name))
+			params_replace(&s->link->params, params_ref(s->params));
+		stream_send(&s->link->stream, all);
+	}
+	return true;
+}
+
+/* Notices and notifications belong to no message; who is linked gets them. */
+static bool
+server_run_asynchronous(struct server *s, const struct frame *f, struct view all)
+{
+	struct owed_item *first = owed_first(&s->owed);
+	bool is_ours = first && first->to == OWED_TO_NOBODY && owed_ends_with_ready(first->what);
+	pass(s, f, all, s->link && !is_ours);
+	return true;
+}
+
+static bool
+server_run_out_of_turn(struct server *s, const struct frame *f, struct view all)
+{
+	return server_is_wrong(s, "sent", f->type);
+}
+
+enum intake { INTAKE_STREAM, INTAKE_WHOLE, INTAKE_WHOLE_IF_SMALL };
+
+static const struct server_rule {
+	enum intake intake;
+	bool (*run)(struct server *s, const struct frame *f, struct view all); /* false: closed */
+} server_rules[128] = {
+	[BE_AUTHENTICATION] = { INTAKE_STREAM, server_run_out_of_turn },
+	[BE_BACKEND_KEY_DATA] = { INTAKE_STREAM, server_run_out_of_turn },
+	[BE_NEGOTIATE_PROTOCOL_VERSION] = { INTAKE_STREAM, server_run_out_of_turn },
+	[BE_PARSE_COMPLETE] = { INTAKE_WHOLE, server_run_parse_complete },
+	[BE_BIND_COMPLETE] = { INTAKE_WHOLE, server_run_bind_complete },
+	[BE_CLOSE_COMPLETE] = { INTAKE_WHOLE, server_run_close_complete },
+	[BE_COMMAND_COMPLETE] = { INTAKE_WHOLE, server_run_complete },
+	[BE_EMPTY_QUERY_RESPONSE] = { INTAKE_WHOLE, server_run_complete },
+	[BE_PORTAL_SUSPENDED] = { INTAKE_WHOLE, server_run_portal_suspended },
+	[BE_COPY_IN_RESPONSE] = { INTAKE_WHOLE, server_run_copy_in },
+	[BE_COPY_OUT_RESPONSE] = { INTAKE_STREAM, server_run_part },
+	[BE_COPY_BOTH_RESPONSE] = { INTAKE_STREAM, server_run_copy_both },
+	[BE_COPY_DATA] = { INTAKE_STREAM, server_run_part },
+	[BE_COPY_DONE] = { INTAKE_STREAM, server_run_part },
+	[BE_DATA_ROW] = { INTAKE_STREAM, server_run_part },
+	[BE_ERROR_RESPONSE] = { INTAKE_WHOLE_IF_SMALL, server_run_error },
+	[BE_FUNCTION_CALL_RESPONSE] = { INTAKE_STREAM, server_run_function_response },
+	[BE_NO_DATA] = { INTAKE_WHOLE, server_run_no_data },
+	[BE_NOTICE_RESPONSE] = { INTAKE_STREAM, server_run_asynchronous },
+	[BE_NOTIFICATION_RESPONSE] = { INTAKE_STREAM, server_run_asynchronous },
+	[BE_PARAMETER_DESCRIPTION] = { INTAKE_STREAM, server_run_part },
+	[BE_PARAMETER_STATUS] = { INTAKE_WHOLE, server_run_parameter },
+	[BE_READY_FOR_QUERY] = { INTAKE_WHOLE, server_run_ready },
+	[BE_ROW_DESCRIPTION] = { INTAKE_STREAM, server_run_row_description },
+};
+
+static void
+server_pass_rest(struct server *s, struct view part)
+{
+	if (s->in_goes && s->link)
+		stream_send(&s->link->stream, part);
+	s->in_left -= (uint32_t)part.n;
+	if (s->in_left == 0 && s->pops_later) {
+		s->pops_later = false;
+		link_pop_ours(s);
+	}
+}
+
+static size_t
+server_on_data(void *owner, struct view in)
+{
+	struct server *s = owner;
+	if (s->state <= SERVER_LOGIN)
+		return server_login_on_data(s, in);
+	size_t at = 0;
+	struct database *d = s->pool->database;
+	s->request_us = clock_now_us();
+	while (at < in.n && s->state != SERVER_CLOSED) {
+		if (s->in_left > 0) {
+			struct view part = view_part(in, at, s->in_left);
+			at += part.n;
+			server_pass_rest(s, part);
+			continue;
+		}
+		struct frame f;
+		enum frame_result r = frame_peek(view_from(in, at), UINT32_MAX, &f);
+		if (r == FRAME_SHORT)
+			break;
+		const struct server_rule *rule = &server_rules[in.p[at] & 127];
+		if (r == FRAME_BAD || rule->run == NULL || in.p[at] > 127) {
+			server_is_wrong(s, "sent bytes that are no message instead of", (char)in.p[at]);
+			break;
+		}
+		if (rule->intake != INTAKE_STREAM && !frame_is_whole(&f)) {
+			if (f.size <= LOOP_IN_BYTES / 4)
+				break;
+			if (rule->intake == INTAKE_WHOLE) {
+				server_is_wrong(s, "sent an oversized", f.type);
+				break;
+			}
+		}
+		struct view all = view_part(in, at, f.size);
+		at += all.n; /* before the handler, which may free what it points into, but not the bytes */
+		if (!rule->run(s, &f, all))
+			break;
+	}
+	d->stats.bytes_sent += at;
+	return at;
+}

@@ -1,0 +1,342 @@
+/*
+ * session/settle.c - the end of a turn: carries out what the pools' plans say, frees what was closed; and once a second
+ * looks at everything that time alone can change.
+ */
+#include <stdio.h>
+
+#include "auth/password.h"
+#include "base/clock.h"
+#include "base/heap.h"
+#include "base/log.h"
+#include "pool/plan.h"
+#include "session/cancel.h"
+#include "session/client.h"
+#include "session/link.h"
+#include "session/role_keys.h"
+#include "session/server.h"
+#include "wire/reply.h"
+
+static struct client *
+client_of_waiter(struct waiter *w)
+{
+	return node_owner(w, struct client, waiter);
+}
+
+static struct plan_view
+view_now(const struct proxy *x)
+{
+	return (struct plan_view){
+		.settings = &x->config->settings,
+		.now_us = clock_now_us(),
+		.is_paused = x->state == PROXY_PAUSED || x->state == PROXY_STOPPING_SERVERS,
+	};
+}
+
+void
+proxy_dirty(struct proxy *x, struct pool *p)
+{
+	if (!node_is_in(&p->dirty))
+		list_append(&x->dirty_pools, &p->dirty);
+}
+
+static void
+give(struct waiter *w, struct slot *slot)
+{
+	struct client *c = client_of_waiter(w);
+	c->pool->database->stats.wait_us += clock_now_us() - w->since_us;
+	pool_leave(w);
+	link_join(c, server_of_slot(slot));
+	client_linked(c);
+}
+
+static void
+evict(struct pool *p, const char *why)
+{
+	struct slot *slot = database_oldest_idle(p->database, p);
+	if (slot == NULL)
+		slot = role_oldest_idle(p->role, p);
+	if (slot)
+		server_close(server_of_slot(slot), FAULT_BY_PROXY, why);
+}
+
+static void
+check(struct server *s, const struct settings *set)
+{
+	server_ask(s, QUESTION_CHECK, strcmp(set->server_check_query, "<empty>") == 0 ? "" : set->server_check_query);
+}
+
+static void
+carry_out(struct proxy *x, struct pool *p, const struct plan *plan)
+{
+	switch (plan->act) {
+	case PLAN_LINK:
+		give(plan->waiter, plan->slot);
+		break;
+	case PLAN_OPEN:
+		server_open(x, p, plan->member);
+		break;
+	case PLAN_CHECK:
+		check(server_of_slot(plan->slot), &x->config->settings);
+		break;
+	case PLAN_ASK:
+		plan->slot->asked_us = clock_now_us();
+		server_ask(server_of_slot(plan->slot), QUESTION_ROLE, NULL);
+		break;
+	case PLAN_CLOSE:
+		server_close(server_of_slot(plan->slot), FAULT_BY_PROXY, plan->why);
+		break;
+	case PLAN_EVICT:
+		evict(p, plan->why);
+		break;
+	case PLAN_REFUSE:
+		client_fail(client_of_waiter(plan->waiter), &plan->fault);
+		break;
+	case PLAN_NOTHING:
+		break;
+	}
+}
+
+static void
+replan_at(struct proxy *x, uint64_t at_us)
+{
+	uint64_t now = clock_now_us();
+	if (x->replan_us > now && x->replan_us <= at_us)
+		return;
+	x->replan_us = at_us;
+	timer_set(x->replan, at_us > now ? at_us - now : 1);
+}
+
+void
+proxy_settle(void *context)
+{
+	struct proxy *x = context;
+	struct node *n;
+	while ((n = list_first(&x->dirty_pools)) != NULL) {
+		struct pool *p = node_owner(n, struct pool, dirty);
+		node_remove(n);
+		struct plan_view v = view_now(x);
+		struct plan plan;
+		while ((plan = pool_plan(p, &v)).act != PLAN_NOTHING)
+			carry_out(x, p, &plan);
+		if (plan.again_us)
+			replan_at(x, plan.again_us);
+	}
+	if (x->state >= PROXY_STOPPING_SERVERS && proxy_is_done(x))
+		loop_stop(x->loop);
+}
+
+/* A time has come that some plan waited for. */
+static void
+replan_on_timer(void *context)
+{
+	struct proxy *x = context;
+	x->replan_us = 0;
+	list_each(&x->pools, n, after)
+	{
+		struct pool *p = node_owner(n, struct pool, node);
+		if (pool_waiting(p) > 0)
+			proxy_dirty(x, p);
+	}
+}
+
+void
+settle_open(struct proxy *x)
+{
+	x->replan = timer_new(x->loop, replan_on_timer, x);
+	x->every_second = timer_every(x->loop, SECOND_US, proxy_on_second, x);
+}
+
+void
+proxy_reap(void *context)
+{
+	struct proxy *x = context;
+	struct node *n;
+	while ((n = list_first(&x->closed_clients)) != NULL)
+		client_free(node_owner(n, struct client, node));
+	while ((n = list_first(&x->closed_servers)) != NULL)
+		server_free(node_owner(n, struct server, node));
+	cancel_reap(x);
+}
+
+/* ---- once a second ---- */
+
+static bool
+is_over(uint64_t since_us, uint64_t limit_us)
+{
+	return limit_us > 0 && clock_now_us() - since_us > limit_us;
+}
+
+static void
+time_out(struct client *c, const char *sqlstate, const char *text)
+{
+	client_fail(c, &(struct fault){ .by = FAULT_BY_PROXY, .sqlstate = sqlstate, .text = text });
+}
+
+static void
+client_on_second(struct client *c)
+{
+	struct proxy *x = c->proxy;
+	const struct settings *set = &x->config->settings;
+	switch ((enum client_state)c->state) {
+	case CLIENT_STARTUP:
+	case CLIENT_TLS:
+	case CLIENT_AUTH:
+		if (is_over(c->connect_us, set->client_login_timeout_us))
+			time_out(c, SQLSTATE_CANNOT_CONNECT_NOW, "client_login_timeout");
+		return;
+	case CLIENT_CANCELLING:
+	case CLIENT_CONSOLE:
+	case CLIENT_CLOSED:
+	case CLIENT_STATES:
+		return;
+	default:
+		break;
+	}
+	struct pool_rules rules = config_pool_rules(x->config, c->database->config, c->role->config);
+	switch ((enum client_state)c->state) {
+	case CLIENT_IDLE:
+		if (x->state >= PROXY_STOPPING_SERVERS && x->state != PROXY_STOPPING_CLIENTS)
+			time_out(c, SQLSTATE_ADMIN_SHUTDOWN, "server shutting down");
+		else if (is_over(c->since_us, rules.client_idle_timeout_us))
+			time_out(c, SQLSTATE_IDLE_SESSION_TIMEOUT, "client_idle_timeout");
+		return;
+	case CLIENT_WELCOME:
+	case CLIENT_WAITING:
+		if (is_over(c->waiter.since_us, rules.query_wait_timeout_us)) {
+			const char *why = c->database->load->topology->why_no_leader;
+			client_fail(c, &(struct fault){ .by = FAULT_BY_PROXY, .sqlstate = SQLSTATE_CANNOT_CONNECT_NOW,
+			                                .text = "query_wait_timeout",
+			                                .detail = why && c->lane == LANE_WRITE ? why
+			                                          : "No server connection became free in time." });
+		} else if (x->state == PROXY_STOPPING_SERVERS || x->state == PROXY_STOPPING) {
+			time_out(c, SQLSTATE_ADMIN_SHUTDOWN, "server shutting down");
+		} else if (!c->tells_wait && c->state == CLIENT_WAITING && is_over(c->waiter.since_us, set->query_wait_notify_us)) {
+			c->tells_wait = true;
+			client_notice(c, SQLSTATE_OK, "waiting for a server connection (query_wait_notify)", NULL);
+		}
+		return;
+	case CLIENT_LINKED:
+		break;
+	default:
+		return;
+	}
+	struct server *s = c->link;
+	if (!owed_is_empty(&s->owed)) {
+		if (c->query_us && is_over(c->query_us, rules.query_timeout_us)) {
+			s->slot.is_close_needed = true;
+			time_out(c, SQLSTATE_QUERY_CANCELED, "query_timeout");
+			return;
+		}
+	} else if (s->status != 'I' && is_over(s->request_us, rules.idle_transaction_timeout_us)) {
+		time_out(c, SQLSTATE_IDLE_TRANSACTION_TIMEOUT, "idle_transaction_timeout");
+		return;
+	} else if (s->status == 'I') {
+		if (is_over(s->request_us, rules.client_idle_timeout_us))
+			time_out(c, SQLSTATE_IDLE_SESSION_TIMEOUT, "client_idle_timeout");
+		return;
+	}
+	if (is_over(s->linked_us, rules.transaction_timeout_us))
+		time_out(c, SQLSTATE_IDLE_TRANSACTION_TIMEOUT, "transaction_timeout");
+}
+
+static void
+server_on_second(struct server *s)
+{
+	const struct settings *set = &s->proxy->config->settings;
+	if (s->login && is_over(s->connect_us, set->server_connect_timeout_us)) {
+		server_login_on_end(s, STREAM_END_ERROR, "server_connect_timeout");
+		return;
+	}
+	if (s->login == NULL && (s->state == SERVER_SETTLING || s->state == SERVER_DRAINING) &&
+	    s->slot.state == SLOT_TESTED && is_over(s->since_us, set->server_connect_timeout_us))
+		server_close(s, FAULT_BY_SERVER, "it did not answer in time");
+}
+
+static void
+roll_stats(struct proxy *x)
+{
+	uint64_t now = clock_now_us();
+	uint64_t period = x->config->settings.stats_period_us;
+	if (period == 0 || now - x->stats_us < period)
+		return;
+	struct stats sum = { 0 };
+	for (struct database *d = x->databases; d; d = d->hh.next) {
+		sum.transactions += d->stats.transactions - d->before.transactions;
+		sum.queries += d->stats.queries - d->before.queries;
+		sum.bytes_received += d->stats.bytes_received - d->before.bytes_received;
+		sum.bytes_sent += d->stats.bytes_sent - d->before.bytes_sent;
+		sum.transaction_us += d->stats.transaction_us - d->before.transaction_us;
+		sum.query_us += d->stats.query_us - d->before.query_us;
+		sum.wait_us += d->stats.wait_us - d->before.wait_us;
+		sum.assignments += d->stats.assignments - d->before.assignments;
+		d->before_that = d->before;
+		d->before_that_us = d->before_us;
+		d->before = d->stats;
+		d->before_us = now;
+	}
+	if (x->config->settings.log_stats) {
+		uint64_t s = (now - x->stats_us) / SECOND_US;
+		if (s == 0)
+			s = 1;
+		log_info("stats", "%lu xacts/s, %lu queries/s, in %lu B/s, out %lu B/s, xact %lu us, query %lu us, wait %lu us",
+		         (unsigned long)(sum.transactions / s), (unsigned long)(sum.queries / s),
+		         (unsigned long)(sum.bytes_received / s), (unsigned long)(sum.bytes_sent / s),
+		         (unsigned long)(sum.transaction_us / (sum.transactions ? sum.transactions : 1)),
+		         (unsigned long)(sum.query_us / (sum.queries ? sum.queries : 1)),
+		         (unsigned long)(sum.wait_us / (sum.assignments ? sum.assignments : 1)));
+	}
+	x->stats_us = now;
+}
+
+/* What goes on for long must not keep the loop from others: a few stretchings each second. */
+static void
+warm_passwords(struct proxy *x)
+{
+	enum { PER_SECOND = 20 };
+	for (int i = 0; i < PER_SECOND; i++)
+		if (!password_warm(x->users, (uint32_t)x->config->settings.scram_iterations, x->scram_cache, &x->users_warm_at))
+			return;
+}
+
+void
+pools_upkeep(struct proxy *x, const struct cluster_load *load)
+{
+	struct plan_view v = view_now(x);
+	list_each(&x->pools, n, after)
+	{
+		struct pool *p = node_owner(n, struct pool, node);
+		if (load && p->database->load != load)
+			continue;
+		struct plan plan;
+		while ((plan = pool_upkeep(p, &v)).act != PLAN_NOTHING)
+			carry_out(x, p, &plan);
+		if (pool_waiting(p) > 0 || load)
+			proxy_dirty(x, p);
+	}
+}
+
+void
+proxy_on_second(void *context)
+{
+	struct proxy *x = context;
+	/* Closing one client frees nothing before the end of the turn, but may close others: walk carefully. */
+	for (struct node *n = list_first(&x->clients), *next; n; n = next) {
+		next = list_next(&x->clients, n);
+		client_on_second(node_owner(n, struct client, node));
+		if (next && next->in != &x->clients)
+			next = list_first(&x->clients);
+	}
+	for (struct node *n = list_first(&x->servers), *next; n; n = next) {
+		next = list_next(&x->servers, n);
+		server_on_second(node_owner(n, struct server, node));
+		if (next && next->in != &x->servers)
+			next = list_first(&x->servers);
+	}
+	cancel_on_second(x);
+	pools_upkeep(x, NULL);
+	roll_stats(x);
+	warm_passwords(x);
+	proxy_collect(x);
+	if (proxy_is_done(x))
+		loop_stop(x->loop);
+}

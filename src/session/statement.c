@@ -1,0 +1,213 @@
+/* session/statement.c - prepared statements by their text; see the header. */
+#include "session/statement.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/heap.h"
+#include "wire/request.h"
+
+#define SHARED_PREFIX "pgsluice_"
+
+static struct statement *all;
+
+struct statement *
+statement_get(const struct parse_message *parse)
+{
+	struct buf key = { 0 };
+	buf_add(&key, parse->types);
+	buf_add(&key, parse->query);
+	/* How many bytes are types is part of the key: it is put behind, where it can't be mistaken for either. */
+	buf_add_be16(&key, parse->type_count);
+
+	struct statement *s;
+	HASH_FIND(hh, all, key.p, key.n, s);
+	if (s) {
+		buf_free(&key);
+		return statement_ref(s);
+	}
+	static uint32_t last;
+	s = heap_alloc(sizeof(*s) + key.n);
+	s->refs = 1;
+	s->types_bytes = (uint32_t)parse->types.n;
+	s->query_bytes = (uint32_t)parse->query.n;
+	snprintf(s->name, sizeof(s->name), SHARED_PREFIX "%u", ++last);
+	memcpy(s->key, key.p, key.n);
+	HASH_ADD_KEYPTR(hh, all, s->key, key.n, s);
+	buf_free(&key);
+	return s;
+}
+
+struct statement *
+statement_ref(struct statement *s)
+{
+	s->refs++;
+	return s;
+}
+
+void
+statement_unref(struct statement *s)
+{
+	if (s == NULL || --s->refs > 0)
+		return;
+	HASH_DEL(all, s);
+	heap_free(s);
+}
+
+void
+statement_add_parse(const struct statement *s, struct buf *out)
+{
+	request_parse(out, s->name, view_of(s->key + s->types_bytes, s->query_bytes), view_of(s->key, s->types_bytes));
+}
+
+bool
+statement_is_shared_name(const char *name)
+{
+	return strncmp(name, SHARED_PREFIX, sizeof(SHARED_PREFIX) - 1) == 0;
+}
+
+uint32_t
+statement_count(void)
+{
+	return HASH_COUNT(all);
+}
+
+struct named *
+named_find(struct named *map, const char *name)
+{
+	struct named *n;
+	HASH_FIND_STR(map, name, n);
+	return n;
+}
+
+static void
+named_list(struct named **map, struct named *n)
+{
+	HASH_ADD_KEYPTR(hh, *map, n->name, strlen(n->name), n);
+	n->is_listed = true;
+}
+
+struct named *
+named_add(struct named **map, const char *name, struct statement *s)
+{
+	size_t bytes = strlen(name) + 1;
+	struct named *n = heap_alloc(sizeof(*n) + bytes);
+	n->statement = s;
+	memcpy(n->name, name, bytes);
+	named_list(map, n);
+	return n;
+}
+
+void
+named_unlist(struct named **map, struct named *n)
+{
+	if (!n->is_listed)
+		return;
+	HASH_DEL(*map, n);
+	n->is_listed = false;
+}
+
+bool
+named_relist(struct named **map, struct named *n)
+{
+	if (named_find(*map, n->name))
+		return false;
+	named_list(map, n);
+	return true;
+}
+
+void
+named_free(struct named *n)
+{
+	if (n == NULL)
+		return;
+	must(!n->is_listed);
+	statement_unref(n->statement);
+	heap_free(n);
+}
+
+void
+named_free_all(struct named **map)
+{
+	struct named *n, *after;
+	HASH_ITER(hh, *map, n, after)
+	{
+		named_unlist(map, n);
+		named_free(n);
+	}
+}
+
+void
+holdings_init(struct holdings *h)
+{
+	h->map = NULL;
+	list_init(&h->by_use);
+}
+
+static struct held *
+held_find(const struct holdings *h, struct statement *s)
+{
+	struct held *held;
+	HASH_FIND_PTR(h->map, &s, held);
+	return held;
+}
+
+static void
+held_free(struct holdings *h, struct held *held)
+{
+	HASH_DEL(h->map, held);
+	node_remove(&held->node);
+	statement_unref(held->statement);
+	heap_free(held);
+}
+
+void
+holdings_clear(struct holdings *h)
+{
+	struct held *held, *after;
+	HASH_ITER(hh, h->map, held, after)
+		held_free(h, held);
+}
+
+bool
+holdings_touch(struct holdings *h, struct statement *s)
+{
+	struct held *held = held_find(h, s);
+	if (held == NULL)
+		return false;
+	node_remove(&held->node);
+	list_prepend(&h->by_use, &held->node);
+	return true;
+}
+
+void
+holdings_add(struct holdings *h, struct statement *s)
+{
+	if (holdings_touch(h, s))
+		return;
+	struct held *held = heap_alloc(sizeof(*held));
+	held->statement = statement_ref(s);
+	HASH_ADD_PTR(h->map, statement, held);
+	list_prepend(&h->by_use, &held->node);
+}
+
+void
+holdings_drop(struct holdings *h, struct statement *s)
+{
+	struct held *held = held_find(h, s);
+	if (held)
+		held_free(h, held);
+}
+
+struct statement *
+holdings_oldest(const struct holdings *h)
+{
+	struct node *n = list_last(&h->by_use);
+	return n ? node_owner(n, struct held, node)->statement : NULL;
+}
+
+uint32_t
+holdings_count(const struct holdings *h)
+{
+	return h->by_use.count;
+}
