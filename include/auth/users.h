@@ -17,7 +17,7 @@
 #include "auth/secret.h"
 #include "base/text.h"
 
-#define USER_NAME_MAX  127                /* bytes, as PgBouncer's; PostgreSQL's own names end at 63 */
+#define USERS_NAME_MAX 127                /* bytes, as PgBouncer's; PostgreSQL's own names end at 63 */
 #define USERS_FILE_MAX ((size_t)64 << 20) /* bytes of an auth_file */
 
 struct user_secret {

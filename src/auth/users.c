@@ -123,7 +123,7 @@ read_entry(struct reader *r)
 	const char *sentence = NULL;
 	struct secret secret;
 
-	char *name = read_quoted(r, USER_NAME_MAX, "the user name is longer than 127 bytes", &sentence);
+	char *name = read_quoted(r, USERS_NAME_MAX, "the user name is longer than 127 bytes", &sentence);
 	if (!name)
 		return sentence;
 	if (!*name)

@@ -150,8 +150,8 @@ quoted(struct buf *b, size_t n)
 START_TEST(names_and_secrets_have_a_longest_length)
 {
 	static const struct { size_t name, secret; const char *said; } cases[] = {
-		{ USER_NAME_MAX, SECRET_TEXT_MAX, "" },
-		{ USER_NAME_MAX + 1, 1, "users.txt:1: the user name is longer than 127 bytes" },
+		{ USERS_NAME_MAX, SECRET_TEXT_MAX, "" },
+		{ USERS_NAME_MAX + 1, 1, "users.txt:1: the user name is longer than 127 bytes" },
 		{ 1, SECRET_TEXT_MAX + 1, "users.txt:1: the secret is longer than 65535 bytes" },
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -46,7 +46,7 @@ are_the_same(const struct users *a, const struct users *b)
 	for (size_t i = 0; i < users_count(a); i++) {
 		const struct user_secret *x = users_at(a, i), *y = users_at(b, i);
 		must(i == 0 || strcmp(users_at(a, i - 1)->name, x->name) < 0);
-		must(users_find(a, x->name) == x && *x->name && strlen(x->name) <= USER_NAME_MAX);
+		must(users_find(a, x->name) == x && *x->name && strlen(x->name) <= USERS_NAME_MAX);
 		must(strcmp(x->name, y->name) == 0 && x->secret.kind == y->secret.kind);
 		must((x->secret.text == NULL) == (y->secret.text == NULL));
 		must(!x->secret.text || strcmp(x->secret.text, y->secret.text) == 0);
