@@ -21,7 +21,7 @@ from typing import Any, Callable
 
 Find = Callable[[], list[int]]
 
-MARK_VARIABLE = "PGSLUICE_LAB"
+MARK_VARIABLE = "LAB_OF_PGSLUICE"  # not PGSLUICE_...: those are settings
 
 
 def environment(directory: Path, home: Path) -> dict[str, str]:
