@@ -121,6 +121,7 @@ struct pool {
 	uint32_t servers;
 	bool was_asked[LANES];   /* a client of this lane was here: min_pool_size counts where it went */
 	uint64_t lifetime_us;    /* when a slot was last closed for its age: they go one by one */
+	uint64_t unused_us;      /* since when it has had neither clients nor servers; 0: it has, or nobody asks */
 	char *refusal;           /* what the server said to the last login; NULL: it succeeded */
 	char refusal_state[6];
 	struct params *base;     /* parameters of a fresh session */

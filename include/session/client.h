@@ -38,6 +38,9 @@ enum client_state {
 	CLIENT_STATES
 };
 
+/* Which of its messages belong to a request that was cancelled before it had a server. */
+enum client_skips { SKIPS_NOTHING, SKIPS_FIRST, SKIPS_TO_SYNC };
+
 struct client_login;
 struct console_session;
 
@@ -59,6 +62,7 @@ struct client {
 	bool is_failed : 1;        /* client_fail() ran: no further byte to it */
 	bool has_key : 1;          /* is in proxy->by_pid */
 	uint8_t minor;             /* of protocol 3 */
+	uint8_t skips;             /* enum client_skips */
 	struct waiter waiter;
 	uint64_t connect_us, since_us; /* connected; entered its state */
 	uint64_t request_us;       /* first message of the current, or last, transaction */
@@ -93,6 +97,8 @@ void client_free(struct client *c); /* proxy_reap only */
 
 void client_send(struct client *c, struct view v); /* bytes of our own; copied */
 void client_notice(struct client *c, const char *sqlstate, const char *text, const char *hint);
+
+void client_cancel_waiting(struct client *c); /* its request is answered with 57014 instead of being run */
 
 /* From settle and link: it has a server now, or none will come. */
 void client_linked(struct client *c);

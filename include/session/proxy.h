@@ -57,6 +57,7 @@ struct proxy {
 	char **environment;              /* for reloads */
 	struct users *users;             /* auth_file and auth_users */
 	size_t users_warm_at;
+	struct users_stamp users_stamp;  /* the state of auth_file they were read from, or could not be */
 	struct scram_cache *scram_cache;
 	struct tls_context *tls_clients; /* NULL: client_tls_sslmode = disable */
 	struct tls_context *tls_servers; /* NULL: disable */
@@ -102,6 +103,8 @@ void proxy_accept(struct proxy *x, int fd, bool is_unix, bool is_last, enum lane
  * and *why gets it all, a line each.
  */
 bool proxy_reload(struct proxy *x, struct text *why);
+
+void proxy_refresh_users(struct proxy *x); /* once a second: a changed auth_file takes effect by itself */
 
 /* The objects behind names. NULL: no such database (and no "*"). Pools and roles are made when first asked for. */
 struct database *proxy_database(struct proxy *x, const char *name);

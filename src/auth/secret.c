@@ -8,13 +8,9 @@
  */
 #include "auth/secret.h"
 
-#include "config.h"
-
 #include <stdlib.h>
 #include <string.h>
-#ifdef HAVE_LIBIDN
 #include <stringprep.h>
-#endif
 
 #include "auth/base64.h"
 #include "base/heap.h"
@@ -109,7 +105,6 @@ scram_secret_add_text(struct buf *b, const struct scram_secret *s)
 	base64_add(b, view_of(s->server_key, DIGEST_BYTES));
 }
 
-#ifdef HAVE_LIBIDN
 #define NORMALISED_MAX 2048 /* bytes; libidn's time grows with the square of the length */
 
 /* Add the SASLprep of a password to *out; false where there is none: not UTF-8, prohibited, or nothing left. */
@@ -144,10 +139,3 @@ secret_normalise(const char *password, struct buf *out)
 	if (is_ascii(bytes) || bytes.n > NORMALISED_MAX || !add_saslprep(password, out))
 		buf_add(out, bytes);
 }
-#else
-void
-secret_normalise(const char *password, struct buf *out)
-{
-	buf_add(out, view_of_string(password));
-}
-#endif

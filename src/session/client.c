@@ -37,7 +37,7 @@ static const struct {
 	[CLIENT_WELCOME] = { "waiting", IN(LEARNING) | IN(IDLE) | IN(CLOSED) },
 	[CLIENT_LEARNING] = { "active", IN(IDLE) | IN(CLOSED) },
 	[CLIENT_IDLE] = { "idle", IN(WAITING) | IN(LINKED) | IN(CLOSED) },
-	[CLIENT_WAITING] = { "waiting", IN(LINKED) | IN(CLOSED) },
+	[CLIENT_WAITING] = { "waiting", IN(LINKED) | IN(IDLE) | IN(CLOSED) },
 	[CLIENT_LINKED] = { "active", IN(IDLE) | IN(CLOSED) },
 	[CLIENT_CANCELLING] = { "active_cancel_req", IN(CLOSED) },
 	[CLIENT_CONSOLE] = { "active", IN(CLOSED) },
@@ -708,6 +708,40 @@ static const struct client_rule {
 	[FE_TERMINATE] = { INTAKE_WHOLE, client_run_terminate },
 };
 
+/* ---- a request that was cancelled while it waited ---- */
+
+void
+client_cancel_waiting(struct client *c)
+{
+	struct buf b = { 0 };
+	pool_leave(&c->waiter);
+	proxy_dirty(c->proxy, c->pool);
+	reply_error(&b, "ERROR", &(struct fault){ .sqlstate = SQLSTATE_QUERY_CANCELED,
+	                                          .text = "canceling statement due to user request" });
+	client_send(c, buf_view(&b));
+	buf_free(&b);
+	c->skips = SKIPS_FIRST;
+	client_enter(c, CLIENT_IDLE, "cancelled while waiting");
+	stream_resume(&c->stream);
+}
+
+/* What belongs to the cancelled request: a Query, or everything up to the next Sync. Then the client may go on. */
+static void
+skip(struct client *c, const struct frame *f, struct view all)
+{
+	bool is_simple = f->type == FE_QUERY || f->type == FE_FUNCTION_CALL;
+	drop(c, f, all);
+	if (f->type != FE_SYNC && !(is_simple && c->skips == SKIPS_FIRST)) {
+		c->skips = SKIPS_TO_SYNC;
+		return;
+	}
+	struct buf b = { 0 };
+	reply_ready(&b, 'I');
+	client_send(c, buf_view(&b));
+	buf_free(&b);
+	c->skips = SKIPS_NOTHING;
+}
+
 static void
 client_pass_rest(struct client *c, struct view part)
 {
@@ -752,6 +786,11 @@ client_handle(struct client *c, struct view in)
 			break;
 		}
 		struct view all = view_part(in, at, f.size);
+		if (c->skips != SKIPS_NOTHING && f.type != FE_TERMINATE) {
+			skip(c, &f, all);
+			at += all.n;
+			continue;
+		}
 		enum flow flow = rule->run(c, &f, all);
 		if (flow != FLOW_MORE)
 			break;

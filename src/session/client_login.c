@@ -40,8 +40,7 @@ struct client_login {
 	bool has_application_name;
 	struct buf pairs; /* name NUL value NUL ...: parameters that a server has to judge; names in lower case */
 	enum auth_method method;
-	struct secret mock;               /* of somebody who does not exist */
-	const struct secret *secret;      /* of the user, or &mock */
+	struct secret secret;             /* a copy: a reload may replace the users meanwhile. Of nobody: made up */
 	uint8_t md5_salt[MD5_SALT_BYTES];
 	struct scram_server scram;
 	bool has_scram, in_sasl;
@@ -66,7 +65,7 @@ client_login_free(struct client *c)
 	c->login = NULL;
 	if (l->has_scram)
 		scram_server_fini(&l->scram);
-	secret_free(&l->mock);
+	secret_free(&l->secret);
 	buf_free(&l->pairs);
 	heap_free(l);
 }
@@ -335,12 +334,13 @@ ask_for_proof(struct client *c)
 	struct client_login *l = c->login;
 	struct proxy *x = c->proxy;
 	const struct user_secret *known = users_find(x->users, l->user);
-	if (known == NULL)
-		users_mock(x->users, l->user, &l->mock);
-	l->secret = known ? &known->secret : &l->mock;
+	if (known)
+		secret_copy(&known->secret, &l->secret);
+	else
+		users_mock(x->users, l->user, &l->secret);
 	const char *why = NULL;
 	l->method = is_own_user(c) ? AUTH_METHOD_TRUST
-	                           : auth_method_for(x->config->settings.auth_type, l->secret, c->is_unix, &why);
+	                           : auth_method_for(x->config->settings.auth_type, &l->secret, c->is_unix, &why);
 	struct buf b = { 0 };
 	static const char *const mechanisms[] = { SCRAM_MECHANISM, NULL };
 	switch (l->method) {
@@ -440,7 +440,7 @@ check_scram(struct client *c, struct view body)
 		}
 		l->in_sasl = l->has_scram = true;
 		struct scram_binding none = { 0 };
-		scram_server_begin(&l->scram, l->secret, l->user, (uint32_t)x->config->settings.scram_iterations,
+		scram_server_begin(&l->scram, &l->secret, l->user, (uint32_t)x->config->settings.scram_iterations,
 		                   x->scram_cache, &none);
 		r = scram_server_first(&l->scram, initial.data, &answer);
 		reply_auth_sasl_continue(&b, buf_view(&answer));
@@ -474,8 +474,8 @@ check_proof(struct client *c, const struct frame *f)
 		refuse(c, FAULT_BY_CLIENT, SQLSTATE_PROTOCOL_VIOLATION, "malformed PasswordMessage");
 		return false;
 	}
-	bool ok = l->method == AUTH_METHOD_MD5 ? md5_verify(l->secret, l->user, l->md5_salt, password)
-	                                       : password_verify(l->secret, l->user, password, c->proxy->scram_cache);
+	bool ok = l->method == AUTH_METHOD_MD5 ? md5_verify(&l->secret, l->user, l->md5_salt, password)
+	                                       : password_verify(&l->secret, l->user, password, c->proxy->scram_cache);
 	if (!ok)
 		wrong_password(c);
 	else if (l->method == AUTH_METHOD_CLEARTEXT)
@@ -498,7 +498,7 @@ on_proof(struct client *c, struct view in)
 		return 0;
 	uint32_t size = f.size;
 	if (check_proof(c, &f) && c->state == CLIENT_AUTH) {
-		if (c->login->method == AUTH_METHOD_SCRAM && !c->login->secret->is_mock)
+		if (c->login->method == AUTH_METHOD_SCRAM && !c->login->secret.is_mock)
 			role_learn_scram(proxy_role(c->proxy, c->login->user), &c->login->scram.keys);
 		login_authenticated(c);
 	}
@@ -638,9 +638,26 @@ skip_usual_pairs(struct client *c)
 }
 
 static void
+add_host_to_name(struct client *c)
+{
+	struct client_login *l = c->login;
+	char host[64], from[80];
+	uint16_t port;
+	stream_peer_address(&c->stream, host, sizeof(host), &port);
+	int n = snprintf(from, sizeof(from), "%s%s:%u", l->application_name[0] ? " - " : "", host, port);
+	size_t at = strlen(l->application_name);
+	if (at + (size_t)n > APPLICATION_NAME_MAX) /* the end of the name gives way, not the address */
+		at = APPLICATION_NAME_MAX - (size_t)n;
+	memcpy(l->application_name + at, from, (size_t)n + 1);
+	l->has_application_name = true;
+}
+
+static void
 take_params(struct client *c, struct params *from)
 {
 	struct client_login *l = c->login;
+	if (c->proxy->config->settings.application_name_add_host)
+		add_host_to_name(c);
 	struct params *p = params_ref(from);
 	if (l->has_application_name)
 		params_replace(&p, params_with(p, "application_name", l->application_name, true));

@@ -148,6 +148,7 @@ struct proxy *
 proxy_new(struct config *config, char **environment, struct text *why)
 {
 	struct proxy *x = heap_alloc(sizeof(*x));
+	users_file_stamp(config->settings.auth_file, &x->users_stamp);
 	if (!make_tls(&config->settings, &x->tls_clients, &x->tls_servers, why) ||
 	    !load_users(&config->settings, &x->users, why)) {
 		tls_context_unref(x->tls_clients);
@@ -316,9 +317,26 @@ database_is_unused(const struct database *d)
 	return d->clients == 0;
 }
 
+static void
+collect_pools(struct proxy *x)
+{
+	uint64_t limit = x->config->settings.pool_idle_timeout_us;
+	list_each(&x->pools, n, after)
+	{
+		struct pool *p = node_owner(n, struct pool, node);
+		if (!is_unused(p) || limit == 0)
+			p->unused_us = 0;
+		else if (p->unused_us == 0)
+			p->unused_us = clock_now_us();
+		else if (clock_now_us() - p->unused_us > limit)
+			free_pool(p);
+	}
+}
+
 void
 proxy_collect(struct proxy *x)
 {
+	collect_pools(x);
 	uint64_t limit = x->config->settings.autodb_idle_timeout_us;
 	struct database *d, *after;
 	HASH_ITER(hh, x->databases, d, after)
@@ -454,6 +472,7 @@ proxy_reload(struct proxy *x, struct text *why)
 	for (int i = 0; i < now->warnings.count; i++)
 		log_warning("config", "%s", now->warnings.lines[i]);
 	config_reload_report(x->config, now, log_change, x);
+	users_file_stamp(now->settings.auth_file, &x->users_stamp);
 	tls_context_unref(x->tls_clients);
 	tls_context_unref(x->tls_servers);
 	x->tls_clients = tls_clients;
@@ -467,17 +486,33 @@ proxy_reload(struct proxy *x, struct text *why)
 	apply_databases(x, now);
 	drop_clusters(x, now);
 	x->config = now;
-	/* A login under way points into the old user list. */
-	list_each(&x->clients, n, after)
-	{
-		struct client *c = node_owner(n, struct client, node);
-		if (c->state == CLIENT_AUTH)
-			client_fail(c, &(struct fault){ .by = FAULT_BY_ADMIN, .sqlstate = SQLSTATE_CANNOT_CONNECT_NOW,
-			                                .text = "configuration was reloaded during the login; try again" });
-	}
 	config_free(old);
 	log_info("config", "reloaded");
 	return true;
+}
+
+void
+proxy_refresh_users(struct proxy *x)
+{
+	const struct settings *set = &x->config->settings;
+	struct users_stamp now;
+	if (set->auth_file[0] == '\0')
+		return;
+	users_file_stamp(set->auth_file, &now);
+	if (users_stamp_equal(&now, &x->users_stamp))
+		return;
+	x->users_stamp = now; /* whether it can be used or not: said once */
+	char reason[2048];
+	struct text why = TEXT_IN(reason);
+	struct users *users;
+	if (!load_users(set, &users, &why)) {
+		log_error("auth", "auth_file has changed but can't be used, the old one stays in force: %s", reason);
+		return;
+	}
+	users_free(x->users);
+	x->users = users;
+	x->users_warm_at = 0;
+	log_info("auth", "auth_file was read again: %zu users", users_count(users));
 }
 
 /* ---- commands and stopping ---- */

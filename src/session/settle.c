@@ -335,6 +335,7 @@ proxy_on_second(void *context)
 	cancel_on_second(x);
 	pools_upkeep(x, NULL);
 	roll_stats(x);
+	proxy_refresh_users(x);
 	warm_passwords(x);
 	proxy_collect(x);
 	if (proxy_is_done(x))
