@@ -140,20 +140,20 @@ def wait_gone(pids: list[int], seconds: float) -> list[int]:
     until = time.monotonic() + seconds
     left = pids
     while True:
-        _reap()
+        _reap(left)
         left = [pid for pid in left if is_alive(pid)]
         if not left or time.monotonic() > until:
             return left
         time.sleep(0.02)
 
 
-def _reap() -> None:
-    """Children of our own that have ended."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0] != 0:
+def _reap(pids: list[int]) -> None:
+    """Those of them that are children of our own and have ended. Others' exit statuses belong to whoever started them."""
+    for pid in pids:
+        try:
+            os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
             pass
-    except ChildProcessError:
-        pass
 
 
 def kill_all(find: Find, seconds: float = 5.0) -> int:
