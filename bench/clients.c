@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -420,6 +421,7 @@ main(int argc, char **argv)
 	to.password = password;
 	to.sources = sources;
 	to.tls = wants_tls ? endpoint_any_tls() : NULL;
+	signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
 	raise_descriptor_limit(clients_n + 1100);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	clients = heap_alloc((clients_n + 1) * sizeof *clients);

@@ -14,6 +14,7 @@
 #define _GNU_SOURCE
 #include <getopt.h>
 #include <openssl/evp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -331,6 +332,7 @@ main(int argc, char **argv)
 		EVP_DigestInit_ex(digest_in = EVP_MD_CTX_new(), EVP_sha256(), NULL);
 		EVP_DigestInit_ex(digest_out = EVP_MD_CTX_new(), EVP_sha256(), NULL);
 	}
+	signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
 	if (!peer_open_and_wait(&peer, &to, 30000))
 		fail("no connection");
 	peer_make_blocking(&peer);

@@ -153,10 +153,13 @@ peer_lost(struct peer *p, const char *what)
 static void
 peer_watch(struct peer *p, uint32_t events)
 {
-	if (p->epoll < 0 || p->watched == events)
+	if (p->is_paused)
+		events &= ~(uint32_t)EPOLLIN;
+	if (p->epoll < 0 || (p->is_registered && p->watched == events))
 		return;
 	struct epoll_event e = { .events = events, .data.ptr = p->tag };
-	int op = p->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+	int op = p->is_registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+	p->is_registered = true;
 	if (epoll_ctl(p->epoll, op, p->fd, &e) != 0) {
 		perror("epoll_ctl");
 		exit(2);
@@ -199,6 +202,13 @@ peer_open(struct peer *p, struct endpoint *to, int epoll, void *tag)
 }
 
 void
+peer_pause(struct peer *p, bool is_paused)
+{
+	p->is_paused = is_paused;
+	peer_watch(p, p->out.n > p->out_at ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+void
 peer_close(struct peer *p)
 {
 	if (p->state == PEER_CLOSED && p->fd <= 0)
@@ -212,6 +222,7 @@ peer_close(struct peer *p)
 	close(p->fd);
 	p->fd = -1;
 	p->watched = 0;
+	p->is_registered = false;
 	p->state = PEER_CLOSED;
 }
 

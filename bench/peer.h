@@ -47,6 +47,7 @@ struct peer {
 	int              epoll;
 	void            *tag; /* comes back as epoll's data.ptr */
 	uint32_t         watched;
+	bool             is_registered, is_paused;
 	enum peer_state  state;
 	struct endpoint *to;
 	const char      *application; /* application_name at startup; NULL: not sent. The caller's, good until PEER_UP */
@@ -85,6 +86,8 @@ enum peer_news peer_turn(struct peer *p, uint32_t events);
 bool           peer_message(struct peer *p, struct message *m);
 /* Send what is in ->out as far as it goes; the rest follows by itself. False: the connection is gone (->why). */
 bool           peer_flush(struct peer *p);
+/* A reader that does not read for a while. */
+void           peer_pause(struct peer *p, bool is_paused);
 void           peer_close(struct peer *p);      /* FIN; safe when closed */
 void           peer_reset(struct peer *p);      /* RST */
 
