@@ -31,6 +31,15 @@ typedef void resolve_fn(void *context, const struct resolved *answer);
 struct resolve_request *resolve_name(struct resolver *r, const char *host, uint16_t port, resolve_fn *fn, void *context);
 void resolve_cancel(struct resolve_request *q);
 
+/* What is remembered, for people. *at starts as NULL; false at the end. Good until the next turn. */
+struct remembered_name {
+	const char *host;
+	const struct resolved *answer;
+	uint64_t good_until_us;
+	bool is_asking; /* the answer is out of date or was never there */
+};
+bool resolver_next(const struct resolver *r, const void **at, struct remembered_name *out);
+
 /* "/dir": the Unix socket of a server at `port` in it; "@name": abstract. False: too long. */
 bool resolve_unix(const char *host, uint16_t port, struct sockaddr_storage *out, socklen_t *bytes);
 

@@ -214,3 +214,19 @@ resolve_cancel(struct resolve_request *q)
 	node_remove(&q->node);
 	heap_free(q);
 }
+
+bool
+resolver_next(const struct resolver *r, const void **at, struct remembered_name *out)
+{
+	const struct name *name = *at ? ((const struct name *)*at)->hh.next : r->names;
+	if (name == NULL)
+		return false;
+	*at = name;
+	*out = (struct remembered_name){
+		.host = name->text,
+		.answer = &name->answer,
+		.good_until_us = name->good_until_us,
+		.is_asking = name->is_asking,
+	};
+	return true;
+}

@@ -1,0 +1,211 @@
+/* admin/show_clusters.c - SHOW MEMBERS and CLUSTERS, of our own: whom each cluster consists of, and what follows from it. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "session/proxy.h"
+#include "show_row.h"
+
+static const char *
+yes_or_no(bool is_so)
+{
+	return is_so ? "yes" : "no";
+}
+
+/* ---- MEMBERS ---- */
+
+struct member_row {
+	const char *cluster, *name, *host, *role, *state, *reachable, *lock, *server_says, *read, *write;
+	char        lsn[24];
+	uint64_t    port, timeline, lag, since, servers, active;
+};
+
+/* What the last of our sessions that knew was told. */
+static const char *
+server_says(const struct member *m)
+{
+	if (m->server_says_writable)
+		return "writable";
+	return m->server_says_recovery ? "in recovery" : "unknown";
+}
+
+static uint64_t
+servers_on(const struct proxy *x, const struct cluster_load *load, uint16_t id)
+{
+	uint64_t count = 0;
+	list_each(&x->pools, n, after)
+	{
+		const struct pool *p = node_owner(n, struct pool, node);
+		if (p->database->load == load && p->at[id])
+			count += p->at[id]->count;
+	}
+	return count;
+}
+
+static void
+add_member(struct show_rows *out, const struct proxy *x, const struct cluster_load *load, const struct member *m)
+{
+	const struct topology *t = load->topology;
+	struct member_row *row = show_rows_add(out);
+	*row = (struct member_row){
+		.cluster = t->cluster,
+		.name = m->name,
+		.host = m->host,
+		.port = m->port,
+		.role = t->is_plain ? "plain" : member_role_name(m->role),
+		.state = member_state_name(m->state),
+		.timeline = m->timeline ? m->timeline : SHOW_NULL,
+		.lag = m->role == MEMBER_REPLICA && m->lag_bytes != LAG_UNKNOWN ? m->lag_bytes : SHOW_NULL,
+		.reachable = yes_or_no(m->is_reachable),
+		.lock = t->has_patroni ? yes_or_no(m->patroni_says_leader) : NULL,
+		.server_says = server_says(m),
+		.read = m->why_not_read ? m->why_not_read : "yes",
+		.write = m->why_not_write ? m->why_not_write : "yes",
+		.since = m->since_us,
+		.servers = servers_on(x, load, m->id),
+		.active = load->busy[m->id],
+	};
+	if (m->lsn)
+		snprintf(row->lsn, sizeof(row->lsn), "%" PRIX64 "/%" PRIX64, m->lsn >> 32, m->lsn & UINT32_MAX);
+}
+
+static void
+fill_members(const struct show_table *t, struct proxy *x, struct show_rows *out)
+{
+	list_each(&x->loads, n, after)
+	{
+		const struct cluster_load *load = node_owner(n, struct cluster_load, node);
+		for (uint16_t i = 0; i < load->topology->count; i++)
+			add_member(out, x, load, &load->topology->member[i]);
+	}
+}
+
+static int
+by_cluster_and_name(const void *a, const void *b)
+{
+	const struct member_row *x = a, *y = b;
+	int order = strcmp(x->cluster, y->cluster);
+	return order ? order : strcmp(x->name, y->name);
+}
+
+#define MEMBER(name, type, at) COLUMN(name, type, struct member_row, at)
+
+static const struct show_column member_columns[] = {
+	MEMBER("cluster", SHOW_TEXT, cluster),
+	MEMBER("name", SHOW_TEXT, name),
+	MEMBER("host", SHOW_TEXT, host),
+	MEMBER("port", SHOW_INT4, port),
+	MEMBER("role", SHOW_TEXT, role),
+	MEMBER("state", SHOW_TEXT, state),
+	MEMBER("timeline", SHOW_INT8, timeline),
+	MEMBER("lsn", SHOW_CHARS, lsn),
+	MEMBER("lag_bytes", SHOW_INT8, lag),
+	MEMBER("reachable", SHOW_TEXT, reachable),
+	MEMBER("patroni_lock", SHOW_TEXT, lock),
+	MEMBER("server_says", SHOW_TEXT, server_says),
+	MEMBER("read", SHOW_TEXT, read),
+	MEMBER("write", SHOW_TEXT, write),
+	MEMBER("since", SHOW_TIME, since),
+	MEMBER("servers", SHOW_INT4, servers),
+	MEMBER("active", SHOW_INT4, active),
+};
+
+const struct show_table show_members = {
+	.word = "MEMBERS",
+	.columns = member_columns,
+	.column_count = COLUMN_COUNT(member_columns),
+	.row_bytes = sizeof(struct member_row),
+	.fill = fill_members,
+	.compare = by_cluster_and_name,
+};
+
+/* ---- CLUSTERS ---- */
+
+struct cluster_row {
+	const char *name, *kind, *leader, *stale, *paused, *why;
+	uint64_t    timeline, members, readable, since, polls, failures, changes, losses, leaderless_ms;
+};
+
+static const char *
+kind_of(const struct topology *t)
+{
+	if (t->is_plain)
+		return "plain";
+	return t->has_patroni ? "patroni" : "hosts";
+}
+
+static uint64_t
+readable_members(const struct topology *t)
+{
+	uint64_t count = 0;
+	for (uint16_t i = 0; i < t->count; i++)
+		count += t->member[i].why_not_read == NULL;
+	return count;
+}
+
+static void
+fill_clusters(const struct show_table *table, struct proxy *x, struct show_rows *out)
+{
+	list_each(&x->loads, n, after)
+	{
+		const struct cluster_load *load = node_owner(n, struct cluster_load, node);
+		const struct topology *t = load->topology;
+		const struct member *leader = topology_leader(t);
+		const struct cluster_counters *counters = cluster_counters(load->cluster);
+		struct cluster_row *row = show_rows_add(out);
+		*row = (struct cluster_row){
+			.name = t->cluster,
+			.kind = kind_of(t),
+			.leader = leader ? leader->name : NULL,
+			.timeline = t->timeline ? t->timeline : SHOW_NULL,
+			.members = t->count,
+			.readable = readable_members(t),
+			.since = t->leader_since_us,
+			.stale = yes_or_no(t->is_stale),
+			.paused = yes_or_no(t->is_paused),
+			.why = t->why_no_leader,
+			.polls = counters->polls,
+			.failures = counters->polls_failed + counters->polls_bad,
+			.changes = counters->leader_changes,
+			.losses = counters->leader_losses,
+			.leaderless_ms = cluster_leaderless_us(load->cluster) / 1000,
+		};
+	}
+}
+
+static int
+by_cluster(const void *a, const void *b)
+{
+	const struct cluster_row *x = a, *y = b;
+	return strcmp(x->name, y->name);
+}
+
+#define CLUSTER(name, type, at) COLUMN(name, type, struct cluster_row, at)
+
+static const struct show_column cluster_columns[] = {
+	CLUSTER("name", SHOW_TEXT, name),
+	CLUSTER("kind", SHOW_TEXT, kind),
+	CLUSTER("leader", SHOW_TEXT, leader),
+	CLUSTER("timeline", SHOW_INT8, timeline),
+	CLUSTER("members", SHOW_INT4, members),
+	CLUSTER("readable", SHOW_INT4, readable),
+	CLUSTER("since", SHOW_TIME, since),
+	CLUSTER("stale", SHOW_TEXT, stale),
+	CLUSTER("paused", SHOW_TEXT, paused),
+	CLUSTER("why_no_leader", SHOW_TEXT, why),
+	CLUSTER("polls", SHOW_INT8, polls),
+	CLUSTER("failures", SHOW_INT8, failures),
+	CLUSTER("leader_changes", SHOW_INT8, changes),
+	CLUSTER("leader_losses", SHOW_INT8, losses),
+	CLUSTER("leaderless_ms", SHOW_INT8, leaderless_ms),
+};
+
+const struct show_table show_clusters = {
+	.word = "CLUSTERS",
+	.columns = cluster_columns,
+	.column_count = COLUMN_COUNT(cluster_columns),
+	.row_bytes = sizeof(struct cluster_row),
+	.fill = fill_clusters,
+	.compare = by_cluster,
+};
