@@ -155,7 +155,8 @@ model_foreign(const struct model *m, struct view bytes)
 {
 	char text[400], *at = text, *end;
 	size_t n = bytes.n < sizeof text - 1 ? bytes.n : sizeof text - 1;
-	memcpy(text, bytes.p, n);
+	if (n > 0)
+		memcpy(text, bytes.p, n);
 	text[n] = 0;
 	for (size_t i = 0; i < n; i++)
 		if (text[i] == 0)
