@@ -24,8 +24,8 @@
  * or Patroni before 3.0.3 that takes its lock back. */
 #define TIMELINE_MEMORY_US (5 * SECOND_US)
 
-/* After a refused connection an answer of Patroni's counts again only if it was asked for later; after several in a row,
- * so much later. Patroni may see what we can't reach. */
+/* After a refused connection an answer of Patroni's counts again only if it was asked for later; after several in a
+ * row, so much later. Patroni may see what we can't reach. */
 #define REFUSED_STEP_US   (100 * MILLISECOND_US)
 #define REFUSED_STEPS_MAX 10
 
@@ -156,27 +156,57 @@ is_other_system(const char *a, const char *b)
 	return a[0] != '\0' && b[0] != '\0' && strcmp(a, b) != 0;
 }
 
-/* NULL: its Patroni and our sessions agree that it may be written to. */
-static const char *
-why_no_claim(const struct hearing *h, const struct known_member *m)
+/* Rule 1: why a member does not claim to lead. In the order in which they tell more of the whole cluster. */
+enum denial {
+	DENIAL_NONE, /* its Patroni and our sessions agree that it may be written to */
+	DENIAL_UNKNOWN,
+	DENIAL_SILENT,
+	DENIAL_NO_LOCK,
+	DENIAL_IN_RECOVERY,
+	DENIAL_NOT_RUNNING,
+	DENIAL_NO_PRIMARY,
+	DENIAL_TOLD_OF_RECOVERY,
+	DENIAL_REFUSED
+};
+
+static const struct {
+	const char *of_member, *of_cluster;
+} denials[] = {
+	[DENIAL_NONE] = { NULL, "it has no members" },
+	[DENIAL_UNKNOWN] = { "nothing is known of it yet", "nothing is known of its members yet" },
+	[DENIAL_SILENT] = { "its Patroni does not answer", "no Patroni answers" },
+	[DENIAL_NO_LOCK] = { "it does not hold the leader lock", "nobody holds the leader lock" },
+	[DENIAL_IN_RECOVERY] = { "it holds the leader lock, but its PostgreSQL is in recovery",
+	                         "the holder of the leader lock is in recovery" },
+	[DENIAL_NOT_RUNNING] = { "it holds the leader lock, but its PostgreSQL is not running",
+	                         "PostgreSQL of the holder of the leader lock is not running" },
+	[DENIAL_NO_PRIMARY] = { "it holds the leader lock, but is no primary",
+	                        "the holder of the leader lock is no primary" },
+	[DENIAL_TOLD_OF_RECOVERY] = { "a session on it was told that it is in recovery",
+	                              "the leader told a session that it is in recovery" },
+	[DENIAL_REFUSED] = { "it refused our last connection", "the leader refused our last connection" },
+};
+
+static enum denial
+find_denial(const struct hearing *h, const struct known_member *m)
 {
-	if (m->answered_us == 0)
-		return "nothing is known of it yet";
+	if (m->answered_us == 0 && m->failures == 0)
+		return DENIAL_UNKNOWN;
 	if (is_silent(h, m))
-		return "its Patroni does not answer";
+		return DENIAL_SILENT;
 	if (m->http_status != 200)
-		return "it does not hold the leader lock";
+		return DENIAL_NO_LOCK;
 	if (m->said.role == MEMBER_REPLICA && is_up(m->said.state))
-		return "it holds the leader lock, but its PostgreSQL is in recovery";
+		return DENIAL_IN_RECOVERY;
 	if (m->said.state != MEMBER_RUNNING)
-		return "it holds the leader lock, but its PostgreSQL is not running";
+		return DENIAL_NOT_RUNNING;
 	if (m->said.role != MEMBER_LEADER)
-		return "it holds the leader lock, but is no primary";
+		return DENIAL_NO_PRIMARY;
 	if (is_told_of_recovery(m))
-		return "a session on it was told that it is in recovery";
+		return DENIAL_TOLD_OF_RECOVERY;
 	if (is_refused(m))
-		return "it refused our last connection";
-	return NULL;
+		return DENIAL_REFUSED;
+	return DENIAL_NONE;
 }
 
 /* Who leads, with Patroni */
@@ -283,25 +313,6 @@ may_keep_leader(const struct hearing *h)
 	return true;
 }
 
-/* Why nobody claims, said of the whole cluster: the most telling of the members' reasons. */
-static const char *
-why_nobody_claims(const struct hearing *h)
-{
-	const char *why = "nothing is known of its members yet";
-	for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++) {
-		const struct known_member *m = h->known->member[id];
-		if (m == NULL)
-			continue;
-		if (!is_silent(h, m) && m->http_status == 200)
-			return h->why_not_write[id];
-		if (!is_silent(h, m))
-			why = "nobody holds the leader lock";
-		else if (strcmp(why, "nobody holds the leader lock") != 0 && m->failures > 0)
-			why = "no Patroni answers";
-	}
-	return why;
-}
-
 /* Everybody who claimed, but the leader, did so in vain. */
 static void
 dismiss_claims(struct hearing *h, const char *why)
@@ -314,9 +325,14 @@ dismiss_claims(struct hearing *h, const char *why)
 static void
 find_leader_by_patroni(struct hearing *h)
 {
-	for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++)
-		if (h->known->member[id])
-			h->why_not_write[id] = why_no_claim(h, h->known->member[id]);
+	enum denial most_telling = DENIAL_NONE;
+	for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++) {
+		if (h->known->member[id] == NULL)
+			continue;
+		enum denial denial = find_denial(h, h->known->member[id]);
+		h->why_not_write[id] = denials[denial].of_member;
+		most_telling = denial > most_telling ? denial : most_telling;
+	}
 	struct claims claims = find_claims(h);
 	h->identifier = claims.best ? claims.best->said.identifier : identifier_before(h);
 	recall_timeline(h);
@@ -327,7 +343,7 @@ find_leader_by_patroni(struct hearing *h)
 			h->why_not_write[h->leader] = NULL;
 			h->is_stale = is_gone(h, h->known->member[h->leader]);
 		} else {
-			h->why_no_leader = why_nobody_claims(h);
+			h->why_no_leader = denials[most_telling].of_cluster;
 		}
 	} else if (claims.why_none) {
 		h->why_no_leader = claims.why_none;
@@ -409,13 +425,23 @@ judge_plain(struct hearing *h)
 /* Who serves reads */
 
 static enum member_role
-role_of(const struct hearing *h, const struct known_member *m)
+role_of(const struct hearing *h, int id)
 {
-	if (h->known->kind == CLUSTER_OF_PATRONI)
-		return m->said.role;
+	const struct known_member *m = h->known->member[id];
+	if (h->known->kind == CLUSTER_OF_PATRONI) /* one that went as a leader is no leader any more, unless it is kept */
+		return is_gone(h, m) && m->said.role == MEMBER_LEADER && id != h->leader ? MEMBER_OTHER : m->said.role;
 	if (h->known->kind == CLUSTER_PLAIN || m->session == SESSION_NOTHING)
 		return MEMBER_OTHER;
 	return m->session == SESSION_WRITABLE ? MEMBER_LEADER : MEMBER_REPLICA;
+}
+
+static enum member_state
+state_of(const struct hearing *h, int id)
+{
+	const struct known_member *m = h->known->member[id];
+	if (h->known->kind == CLUSTER_OF_PATRONI)
+		return is_gone(h, m) && id != h->leader ? MEMBER_STATE_UNKNOWN : m->said.state;
+	return m->session != SESSION_NOTHING && m->refusals == 0 ? MEMBER_RUNNING : MEMBER_STATE_UNKNOWN;
 }
 
 static uint64_t
@@ -433,7 +459,8 @@ find_wal_end(const struct hearing *h)
 	const struct known_member *end = NULL;
 	for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++) {
 		const struct known_member *m = h->known->member[id];
-		if (m == NULL || is_gone(h, m) || is_other_system(m->said.identifier, h->identifier))
+		/* One that is starting shows where it wants to be, up to a segment ahead of what exists. */
+		if (m == NULL || is_gone(h, m) || !is_up(m->said.state) || is_other_system(m->said.identifier, h->identifier))
 			continue;
 		if (end == NULL || wal_of(m) > wal_of(end))
 			end = m;
@@ -546,8 +573,8 @@ describe_member(const struct hearing *h, int id, const struct known_member *wal_
 	memcpy(out->name, m->name, sizeof(out->name));
 	memcpy(out->host, m->host, sizeof(out->host));
 	out->port = m->port;
-	out->role = role_of(h, m);
-	out->state = has_patroni ? m->said.state : m->session_us && !m->refusals ? MEMBER_RUNNING : MEMBER_STATE_UNKNOWN;
+	out->role = role_of(h, id);
+	out->state = state_of(h, id);
 	out->timeline = m->said.timeline;
 	out->lsn = m->said.location ? m->said.location : m->said.replayed_location;
 	out->received_lsn = m->said.received_location;

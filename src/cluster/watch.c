@@ -1,5 +1,5 @@
 /*
- * cluster/watch.c - the cluster's eyes and ears: polls, listings, reports of sessions; publishes what judge() makes of them.
+ * cluster/watch.c - the cluster's eyes and ears: polls, listings, reports of sessions; publishes what judge() says.
  *
  *   timer ─► watch_on_tick ─┬─► GET /primary of each idle member ─► watch_on_status ─┐
  *                           └─► GET /cluster of one of them ─────► watch_on_list ────┤
@@ -70,6 +70,7 @@ enum { TROUBLE_NONE = -1, TROUBLE_NONSENSE = -2 };
 struct place {
 	struct known_member known;
 	struct source       source;
+	int                 id;
 	uint32_t            absences;   /* good listings in a row without it */
 	uint64_t            absent_us;  /* since the first of them */
 };
@@ -244,8 +245,7 @@ log_leader(struct cluster *c, const struct topology *old, const struct topology 
 			 new->timeline, gap);
 	}
 	if (before && now == NULL)
-		log_warning(c->tag, "leader %s is lost: %s; %s", before->name, new->why_no_leader,
-			    c->known.member[before->id] ? topology_member(new, before->id)->why_not_write : "removed");
+		log_warning(c->tag, "leader %s is lost: %s", before->name, new->why_no_leader);
 	if (before == NULL && now == NULL && old->why_no_leader && strcmp(old->why_no_leader, new->why_no_leader) != 0)
 		log_info(c->tag, "no leader: %s", new->why_no_leader);
 	if (new->is_stale && !old->is_stale)
@@ -369,7 +369,7 @@ watch_add(struct cluster *c, const char *name, const char *host, uint16_t port, 
 	if (c->place[id] == NULL)
 		c->place[id] = heap_alloc(sizeof(*c->place[id]));
 	struct place *p = c->place[id];
-	memset(p, 0, sizeof(*p));
+	*p = (struct place){ .id = id };
 	snprintf(p->known.name, sizeof(p->known.name), "%s", name);
 	snprintf(p->known.host, sizeof(p->known.host), "%s", host);
 	p->known.port = port;
@@ -520,7 +520,8 @@ watch_on_status(const struct fetch_answer *answer, void *context)
 	struct known_member *m = &p->known;
 	watch_judge_soon(c);
 	if (!source_take(&p->source, answer, m->failures + 1)) {
-		m->failures++;
+		if (m->failures++ == 0 && is_leader_id(c, p->id))
+			watch_note_trouble(c, "the leader's Patroni does not answer", true);
 		return;
 	}
 	char why[200];

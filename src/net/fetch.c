@@ -212,7 +212,8 @@ fetch_on_header(char *p, size_t size, size_t n, void *context)
 {
 	struct fetch *fetch = context;
 	fetch->headers += size * n;
-	fetch->is_head_whole = size * n > 0 && (p[0] == '\r' || p[0] == '\n'); /* a 100 Continue has headers of its own before */
+	/* True of the last line of headers; those of a 100 Continue may stand before. */
+	fetch->is_head_whole = size * n > 0 && (p[0] == '\r' || p[0] == '\n');
 	if (fetch->headers <= HEADERS_MAX)
 		return size * n;
 	fetch->is_too_large = true;

@@ -160,6 +160,7 @@ START_TEST(a_cluster_without_members_has_no_leader)
 	known.member[0] = known.member[1] = known.member[2] = NULL;
 	ck_assert_int_eq(leader(), -1);
 	ck_assert_uint_eq(last->count, 0);
+	says(last->why_no_leader, "it has no members");
 	end();
 }
 END_TEST
@@ -183,22 +184,25 @@ START_TEST(the_lock_alone_makes_no_leader)
 	static const struct {
 		enum member_role role;
 		enum member_state state;
-		const char *why;
+		const char *why, *why_no_leader;
 	} rows[] = {
-		{ MEMBER_REPLICA, MEMBER_RUNNING, "it holds the leader lock, but its PostgreSQL is in recovery" },
-		{ MEMBER_REPLICA, MEMBER_STREAMING, "it holds the leader lock, but its PostgreSQL is in recovery" },
-		{ MEMBER_LEADER, MEMBER_STOPPING, "it holds the leader lock, but its PostgreSQL is not running" },
-		{ MEMBER_LEADER, MEMBER_STATE_UNKNOWN, "it holds the leader lock, but its PostgreSQL is not running" },
-		{ MEMBER_LEADER, MEMBER_STARTING, "it holds the leader lock, but its PostgreSQL is not running" },
-		{ MEMBER_LEADER, MEMBER_CRASHED, "it holds the leader lock, but its PostgreSQL is not running" },
-		{ MEMBER_OTHER, MEMBER_RUNNING, "it holds the leader lock, but is no primary" },
+#define RECOVERS "it holds the leader lock, but its PostgreSQL is in recovery", "the holder of the leader lock is in recovery"
+#define RESTS    "it holds the leader lock, but its PostgreSQL is not running", "PostgreSQL of the holder of the leader lock is not running"
+		{ MEMBER_REPLICA, MEMBER_RUNNING, RECOVERS },
+		{ MEMBER_REPLICA, MEMBER_STREAMING, RECOVERS },
+		{ MEMBER_LEADER, MEMBER_STOPPING, RESTS },
+		{ MEMBER_LEADER, MEMBER_STATE_UNKNOWN, RESTS },
+		{ MEMBER_LEADER, MEMBER_STARTING, RESTS },
+		{ MEMBER_LEADER, MEMBER_CRASHED, RESTS },
+		{ MEMBER_OTHER, MEMBER_RUNNING, "it holds the leader lock, but is no primary",
+		  "the holder of the leader lock is no primary" },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		begin(CLUSTER_OF_PATRONI);
 		answer(0, 200, rows[i].role, rows[i].state, 1);
 		follows(1, 1);
 		ck_assert_int_eq(leader(), -1);
-		says(last->why_no_leader, rows[i].why);
+		says(last->why_no_leader, rows[i].why_no_leader);
 		says(judged(0)->why_not_write, rows[i].why);
 	}
 	end();
@@ -448,7 +452,7 @@ START_TEST(a_planned_switchover_leaves_a_gap_and_never_two_leaders)
 	pass(50 * MILLISECOND_US);
 	answer(0, 200, MEMBER_LEADER, MEMBER_STOPPING, 0); /* its status is still 200 */
 	ck_assert_int_eq(leader(), -1);
-	says(last->why_no_leader, "it holds the leader lock, but its PostgreSQL is not running");
+	says(last->why_no_leader, "PostgreSQL of the holder of the leader lock is not running");
 	pass(SECOND_US);
 	answer(0, 503, MEMBER_OTHER, MEMBER_STOPPING, 0);
 	member[0].said.is_unlocked = true;
@@ -710,6 +714,33 @@ START_TEST(an_unknown_lag_is_too_much_where_there_is_a_limit)
 }
 END_TEST
 
+START_TEST(one_that_is_starting_is_no_measure)
+{
+	begin(CLUSTER_OF_PATRONI);
+	follows(1, 1);
+	answer(0, 503, MEMBER_REPLICA, MEMBER_STARTING, 1);
+	member[0].said.received_location = 1016 * MB + 1; /* the segment it asks for */
+	ck_assert_int_eq(leader(), -1);
+	ck_assert_uint_eq(judged(1)->lag_bytes, 0);
+	end();
+}
+END_TEST
+
+START_TEST(a_leader_that_is_gone_is_shown_as_nothing)
+{
+	a_healthy_cluster();
+	pass(SECOND_US);
+	silent(0, 3);
+	ck_assert_int_eq(leader(), 0);
+	ck_assert_int_eq(judged(0)->role, MEMBER_LEADER); /* as long as it is kept */
+	ck_assert_int_eq(judged(0)->state, MEMBER_RUNNING);
+	leads(1, 2);
+	ck_assert_int_eq(judged(0)->role, MEMBER_OTHER);
+	ck_assert_int_eq(judged(0)->state, MEMBER_STATE_UNKNOWN);
+	end();
+}
+END_TEST
+
 START_TEST(without_a_leader_replicas_are_measured_against_who_has_most)
 {
 	begin(CLUSTER_OF_PATRONI);
@@ -946,6 +977,8 @@ main(void)
 		positions_of_different_moments_are_not_compared,
 		an_unknown_lag_is_too_much_where_there_is_a_limit,
 		without_a_leader_replicas_are_measured_against_who_has_most,
+		one_that_is_starting_is_no_measure,
+		a_leader_that_is_gone_is_shown_as_nothing,
 		a_standby_cluster_serves_reads_and_has_no_leader,
 		maintenance_mode_is_shown,
 		time_is_kept_of_what_lasts,
