@@ -45,7 +45,7 @@ static const struct {
 #define LIST_EVERY_US       (10 * SECOND_US)
 #define LIST_LEADERLESS_US  (5 * SECOND_US)
 #define LIST_RETRY_US       SECOND_US
-#define LIST_TIMEOUT_MAX_MS 500 /* a listing hangs when the DCS does, and meanwhile its member is not asked for health */
+#define LIST_TIMEOUT_MAX_MS 500 /* a listing hangs when the DCS does, and its member is not asked for health */
 
 #define ABSENCES_MAX  3                /* good listings without a member that does not answer either */
 #define ABSENT_MAX_US (60 * SECOND_US) /* and without one that does */
@@ -60,7 +60,7 @@ struct source {
 	char            url[PATRONI_URL_MAX]; /* without a path; "": it has none */
 	struct fetch   *fetch;                /* under way, or NULL */
 	uint64_t        asked_us;
-	int             trouble;              /* what was last complained of: TROUBLE_NONE, a fetch_outcome, TROUBLE_NONSENSE */
+	int             trouble;              /* what was complained of last: a fetch_outcome, or TROUBLE_... */
 	uint64_t        complained_us;
 };
 
@@ -93,7 +93,9 @@ struct cluster {
 	uint64_t        ticked_us;        /* the last round */
 	uint64_t        tick_due_us;      /* the next one, while the timer is set */
 	uint64_t        trouble_until_us; /* poll often until then */
-	uint64_t        list_due_us;
+	bool            wants_list;       /* now, not only when the last one has grown old */
+	uint64_t        listed_us;        /* the last good listing */
+	uint64_t        list_asked_us;    /* the last attempt */
 	uint16_t        list_turn;        /* id that is the next to be asked for a listing */
 	int             leader_id_last;   /* -1: there never was one */
 	uint64_t        leaderless_since_us; /* 0: there is a leader */
@@ -293,7 +295,7 @@ count_leader(struct cluster *c, const struct topology *new)
 	if (leader->id != c->leader_id_last) {
 		c->counters.leader_changes += c->leader_id_last >= 0;
 		c->leader_id_last = leader->id;
-		c->list_due_us = 0;
+		c->wants_list = true;
 	}
 	return leaderless_us;
 }
@@ -572,7 +574,8 @@ watch_on_list(const struct fetch_answer *answer, void *context)
 	switch (patroni_parse_cluster(answer->body, list, &t)) {
 	case PATRONI_OK:
 		source_praise(s);
-		c->list_due_us = clock_now_us() + LIST_EVERY_US;
+		c->wants_list = false;
+		c->listed_us = clock_now_us();
 		bool is_first = watch_member_count(c) == 0;
 		watch_take_list(c, list); /* s may be gone from the members now, but its place stays */
 		if (is_first)
@@ -635,12 +638,12 @@ watch_ask_for_list(struct cluster *c, uint64_t now_us)
 		watch_ask_seeds(c);
 		return;
 	}
-	uint64_t due_us = c->list_due_us;
-	if (c->topology->leader < 0 && due_us > LIST_EVERY_US - LIST_LEADERLESS_US)
-		due_us -= LIST_EVERY_US - LIST_LEADERLESS_US;
-	if (now_us < due_us)
+	uint64_t period_us = c->topology->leader < 0 ? LIST_LEADERLESS_US : LIST_EVERY_US;
+	if (!c->wants_list && now_us - c->listed_us < period_us)
 		return;
-	c->list_due_us = now_us + LIST_EVERY_US - LIST_LEADERLESS_US + LIST_RETRY_US; /* unless a good answer comes */
+	if (now_us - c->list_asked_us < LIST_RETRY_US)
+		return;
+	c->list_asked_us = now_us;
 	struct source *s = watch_pick_lister(c);
 	if (s)
 		watch_ask_list(c, s);
@@ -756,7 +759,7 @@ watch_configure(struct cluster *c, const struct cluster_config *config)
 	watch_take_seeds(c, config);
 	if (kind != CLUSTER_OF_PATRONI)
 		watch_take_hosts(c, config);
-	c->list_due_us = 0;
+	c->wants_list = true;
 }
 
 /* The module's door */
