@@ -1,0 +1,530 @@
+/* tests/fake/net.c - see the header. */
+#include "fake/net.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include "base/clock.h"
+#include "base/heap.h"
+#include "base/must.h"
+#include "net/fetch.h"
+#include "net/resolve.h"
+#include "net/tls.h"
+
+enum { FD_FIRST = 1000 };
+
+static struct wire wires[WIRES_MAX];
+static int wire_count;
+static int connects_taken;
+static bool connects_fail;
+
+/* ---- the test's side ---- */
+
+static struct wire *
+wire_new(void)
+{
+	must(wire_count < WIRES_MAX);
+	struct wire *w = &wires[wire_count];
+	*w = (struct wire){ .fd = FD_FIRST + wire_count };
+	wire_count++;
+	return w;
+}
+
+static struct wire *
+wire_of(const struct stream *s)
+{
+	must(s->fd >= FD_FIRST && s->fd < FD_FIRST + wire_count);
+	return &wires[s->fd - FD_FIRST];
+}
+
+struct wire *
+fake_accept_begin(void)
+{
+	return wire_new();
+}
+
+struct wire *
+fake_next_connect(void)
+{
+	for (int i = connects_taken; i < wire_count; i++)
+		if (wires[i].is_ours) {
+			connects_taken = i + 1;
+			return &wires[i];
+		}
+	return NULL;
+}
+
+void
+fake_fail_connects(bool on)
+{
+	connects_fail = on;
+}
+
+static void
+end(struct stream *s, enum stream_end why, const char *text)
+{
+	if (s->is_ended)
+		return;
+	s->is_ended = true;
+	s->ops->on_end(s->owner, why, text);
+}
+
+void
+fake_connected(struct wire *w)
+{
+	must(w->is_connecting);
+	w->is_connecting = false;
+	if (w->stream) {
+		w->stream->is_connecting = false;
+		w->stream->ops->on_open(w->stream->owner);
+	}
+}
+
+void
+fake_refused(struct wire *w)
+{
+	must(w->is_connecting);
+	w->is_connecting = false;
+	if (w->stream) {
+		w->stream->is_connecting = false;
+		end(w->stream, STREAM_END_REFUSED, "Connection refused");
+	}
+}
+
+/* Hand everything there is to the owner, in a copy that is gone afterwards: who keeps a view of it is caught. */
+static void
+handle(struct stream *s)
+{
+	if (s->fd < 0 || s->is_paused || s->is_ended || s->rest.n == 0)
+		return;
+	size_t n = s->rest.n;
+	uint8_t *copy = malloc(n);
+	memcpy(copy, s->rest.p, n);
+	s->is_in_handler = true;
+	size_t used = s->ops->on_data(s->owner, view_of(copy, n));
+	s->is_in_handler = false;
+	free(copy);
+	must(used <= n);
+	if (s->fd < 0)
+		buf_free(&s->rest);
+	else
+		buf_drop_front(&s->rest, used);
+}
+
+static void
+notice_end(struct wire *w)
+{
+	struct stream *s = w->stream;
+	if (s && w->has_ended && (!s->is_paused || s->is_watched))
+		end(s, STREAM_END_EOF, "connection closed");
+}
+
+void
+fake_deliver(struct wire *w, struct view bytes)
+{
+	struct stream *s = w->stream;
+	if (s == NULL || s->is_ended)
+		return;
+	buf_add(&s->rest, bytes);
+	s->bytes_in += bytes.n;
+	handle(s);
+}
+
+void
+fake_end(struct wire *w)
+{
+	w->has_ended = true;
+	notice_end(w);
+}
+
+void
+fake_drain(struct wire *w)
+{
+	struct stream *s = w->stream;
+	w->is_full = false;
+	if (s && s->is_blocked) {
+		s->is_blocked = false;
+		s->ops->on_drained(s->owner);
+	}
+}
+
+void
+fake_reset(void)
+{
+	for (int i = 0; i < wire_count; i++)
+		buf_free(&wires[i].out);
+	wire_count = connects_taken = 0;
+	connects_fail = false;
+}
+
+/* ---- net/stream.h ---- */
+
+void
+stream_open(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops, void *owner)
+{
+	*s = (struct stream){ .loop = loop, .fd = fd, .ops = ops, .owner = owner };
+	wire_of(s)->stream = s;
+}
+
+bool
+stream_connect(struct stream *s, struct loop *loop, const struct sockaddr *address, socklen_t address_bytes,
+               const struct stream_ops *ops, void *owner)
+{
+	char host[64];
+	if (connects_fail) {
+		*s = (struct stream){ .fd = -1 };
+		errno = ECONNREFUSED;
+		return false;
+	}
+	struct wire *w = wire_new();
+	w->is_ours = w->is_connecting = true;
+	*s = (struct stream){ .loop = loop, .fd = w->fd, .ops = ops, .owner = owner, .is_connecting = true };
+	w->stream = s;
+	address_text(address, host, sizeof(host), &w->port);
+	return true;
+}
+
+bool
+stream_is_open(const struct stream *s)
+{
+	return s->loop != NULL && s->fd >= 0;
+}
+
+void
+stream_close(struct stream *s)
+{
+	if (!stream_is_open(s))
+		return;
+	struct wire *w = wire_of(s);
+	w->is_closed = true;
+	w->stream = NULL;
+	node_remove(&s->again_node);
+	s->is_ended = true;
+	s->fd = -1;
+	if (!s->is_in_handler)
+		buf_free(&s->rest);
+}
+
+void
+stream_send(struct stream *s, struct view v)
+{
+	if (v.n == 0 || s->fd < 0 || s->is_ended)
+		return;
+	struct wire *w = wire_of(s);
+	must(!s->is_connecting);
+	buf_add(&w->out, v);
+	s->bytes_out += v.n;
+	if (w->is_full && !s->is_blocked) {
+		s->is_blocked = true;
+		s->ops->on_blocked(s->owner);
+	}
+}
+
+void
+stream_put(struct stream *s, struct view v)
+{
+	stream_send(s, v);
+}
+
+void
+stream_flush(struct stream *s)
+{
+}
+
+void
+stream_pause(struct stream *s)
+{
+	s->is_paused = true;
+	s->is_watched = false;
+}
+
+void
+stream_pause_watching(struct stream *s)
+{
+	s->is_paused = true;
+	s->is_watched = true;
+}
+
+void
+stream_resume(struct stream *s)
+{
+	if (!s->is_paused || s->fd < 0)
+		return;
+	s->is_paused = false;
+	if (!s->is_ended && !node_is_in(&s->again_node))
+		list_append(&s->loop->again, &s->again_node);
+}
+
+void
+stream_handle_again(struct stream *s)
+{
+	handle(s);
+	if (s->fd >= 0)
+		notice_end(wire_of(s));
+}
+
+bool
+stream_start_tls_server(struct stream *s, struct tls_context *context, struct view taken)
+{
+	return false;
+}
+
+bool
+stream_start_tls_client(struct stream *s, struct tls_context *context, const char *host, bool alpn)
+{
+	return false;
+}
+
+void
+stream_describe_tls(const struct stream *s, char *text, size_t room)
+{
+	text[0] = '\0';
+}
+
+void
+address_text(const struct sockaddr *a, char *host, size_t room, uint16_t *port)
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)a;
+	snprintf(host, room, "127.0.0.1");
+	*port = a->sa_family == AF_INET ? ntohs(in->sin_port) : 0;
+}
+
+void
+stream_peer_address(const struct stream *s, char *host, size_t room, uint16_t *port)
+{
+	snprintf(host, room, "127.0.0.1");
+	*port = 1;
+}
+
+void
+stream_local_address(const struct stream *s, char *host, size_t room, uint16_t *port)
+{
+	stream_peer_address(s, host, room, port);
+}
+
+void
+socket_tune(int fd, const struct socket_options *o)
+{
+}
+
+/* ---- net/loop.h ---- */
+
+struct timer {
+	struct timer *next;
+	struct loop *loop;
+	timer_fn *fn;
+	void *context;
+	uint64_t period_us, due_us; /* due_us 0: asleep */
+	bool is_set;
+};
+
+static struct timer *timers;
+
+struct loop *
+loop_new(struct loop_hooks hooks, void *context)
+{
+	struct loop *loop = heap_alloc(sizeof(*loop));
+	loop->hooks = hooks;
+	loop->context = context;
+	list_init(&loop->dirty);
+	list_init(&loop->again);
+	return loop;
+}
+
+void
+loop_free(struct loop *loop)
+{
+	heap_free(loop);
+}
+
+void
+loop_stop(struct loop *loop)
+{
+	loop->is_stopping = true;
+}
+
+void
+loop_flush(struct loop *loop)
+{
+}
+
+void
+loop_enter(struct loop *loop)
+{
+}
+
+void
+fake_turn(struct loop *loop)
+{
+	for (int i = 0; i < 10000; i++) {
+		loop->turns++;
+		loop->hooks.settle(loop->context);
+		struct node *n = list_first(&loop->again);
+		if (n == NULL) {
+			loop->hooks.reap(loop->context);
+			return;
+		}
+		node_remove(n);
+		stream_handle_again(node_owner(n, struct stream, again_node));
+	}
+	must(!"the loop comes to rest");
+}
+
+void
+fake_advance(struct loop *loop, uint64_t us)
+{
+	uint64_t until = clock_now_us() + us;
+	for (;;) {
+		struct timer *first = NULL;
+		for (struct timer *t = timers; t; t = t->next)
+			if (t->is_set && t->due_us <= until && (first == NULL || t->due_us < first->due_us))
+				first = t;
+		if (first == NULL)
+			break;
+		if (first->due_us > clock_now_us())
+			clock_set(first->due_us);
+		if (first->period_us)
+			first->due_us += first->period_us;
+		else
+			first->is_set = false;
+		first->fn(first->context);
+		fake_turn(loop);
+	}
+	clock_set(until);
+	fake_turn(loop);
+}
+
+static struct timer *
+timer_make(struct loop *loop, uint64_t period_us, timer_fn *fn, void *context)
+{
+	struct timer *t = heap_alloc(sizeof(*t));
+	*t = (struct timer){ .next = timers, .loop = loop, .fn = fn, .context = context, .period_us = period_us };
+	t->due_us = clock_now_us() + period_us;
+	t->is_set = period_us > 0;
+	return timers = t;
+}
+
+struct timer *
+timer_every(struct loop *loop, uint64_t period_us, timer_fn *fn, void *context)
+{
+	return timer_make(loop, period_us, fn, context);
+}
+
+struct timer *
+timer_new(struct loop *loop, timer_fn *fn, void *context)
+{
+	return timer_make(loop, 0, fn, context);
+}
+
+void
+timer_set(struct timer *t, uint64_t after_us)
+{
+	t->due_us = clock_now_us() + after_us;
+	t->is_set = true;
+}
+
+void
+timer_clear(struct timer *t)
+{
+	t->is_set = false;
+}
+
+bool
+timer_is_set(const struct timer *t)
+{
+	return t->is_set;
+}
+
+void
+timer_free(struct timer *t)
+{
+	if (t == NULL)
+		return;
+	struct timer **at = &timers;
+	while (*at != t)
+		at = &(*at)->next;
+	*at = t->next;
+	heap_free(t);
+}
+
+/* ---- net/resolve.h: numbers only, at once ---- */
+
+struct resolver *
+resolver_new(struct loop *loop, uint64_t ttl_us, uint64_t failure_ttl_us)
+{
+	return heap_alloc(1);
+}
+
+void
+resolver_free(struct resolver *r)
+{
+	heap_free(r);
+}
+
+struct resolve_request *
+resolve_name(struct resolver *r, const char *host, uint16_t port, resolve_fn *fn, void *context)
+{
+	struct resolved answer = { .count = 1 };
+	struct sockaddr_in *in = (struct sockaddr_in *)(void *)&answer.at[0].address;
+	in->sin_family = AF_INET;
+	in->sin_port = htons(port);
+	answer.at[0].bytes = sizeof(*in);
+	if (inet_pton(AF_INET, host, &in->sin_addr) != 1)
+		answer = (struct resolved){ .error = "unknown name" };
+	fn(context, &answer);
+	return NULL;
+}
+
+void
+resolve_cancel(struct resolve_request *q)
+{
+}
+
+/* ---- net/tls.h, net/fetch.h: not here ---- */
+
+struct tls_context *
+tls_context_new(enum tls_role role, const struct tls_files *files, struct text *why)
+{
+	text_add(why, "no TLS in this test");
+	return NULL;
+}
+
+void
+tls_context_unref(struct tls_context *t)
+{
+}
+
+struct fetcher *
+fetcher_open(struct loop *loop)
+{
+	return heap_alloc(1);
+}
+
+void
+fetcher_close(struct fetcher *f)
+{
+	heap_free(f);
+}
+
+struct fetch *
+fetch_get(struct fetcher *f, const struct fetch_request *request, fetch_done_fn *done, void *context)
+{
+	return heap_alloc(1); /* Patroni never answers */
+}
+
+void
+fetch_cancel(struct fetch *fetch)
+{
+	heap_free(fetch);
+}
+
+const char *
+fetch_outcome_name(enum fetch_outcome outcome)
+{
+	return "none";
+}

@@ -1,0 +1,46 @@
+/*
+ * tests/fake/net.h - a stand-in for the net layer: connections in memory, a clock that is set, timers that obey it.
+ *
+ * Implements include/net/stream.h, loop.h, resolve.h, tls.h and fetch.h as far as the session layer needs them. A `wire` is
+ * what the socket was: the program's side is a struct stream as ever, the other side is played by the test.
+ *
+ *	struct wire *w = fake_accept_begin();     the test's side of a client connection: give w->fd to proxy_accept()
+ *	fake_deliver(w, bytes);                   the peer sends
+ *	w->out                                    what the program sent, not yet looked at
+ *	fake_next_connect()                       the program has called somebody
+ *	fake_turn(loop), fake_advance(loop, us)   the end of an event; time passes
+ */
+#ifndef TESTS_FAKE_NET_H
+#define TESTS_FAKE_NET_H
+
+#include "base/buf.h"
+#include "net/stream.h"
+
+enum { WIRES_MAX = 256 };
+
+struct wire {
+	int fd;                 /* its number; fake */
+	struct stream *stream;  /* NULL: nobody has opened it yet, or it was closed */
+	struct buf out;         /* sent by the program */
+	bool is_ours;           /* the program has called; else it was called */
+	bool is_connecting;     /* called, and neither accepted nor refused */
+	bool is_closed;         /* by the program */
+	bool has_ended;         /* by the peer, perhaps not noticed yet */
+	bool is_full;           /* the peer does not read: the stream blocks with its next byte */
+	uint16_t port;          /* that was called */
+};
+
+struct wire *fake_accept_begin(void);
+struct wire *fake_next_connect(void); /* the oldest call not yet taken; NULL: none */
+void fake_connected(struct wire *w);
+void fake_refused(struct wire *w);
+void fake_deliver(struct wire *w, struct view bytes);
+void fake_end(struct wire *w);        /* the peer closes */
+void fake_drain(struct wire *w);      /* it reads again */
+void fake_fail_connects(bool on);     /* from here on stream_connect() fails at once */
+
+void fake_turn(struct loop *loop);
+void fake_advance(struct loop *loop, uint64_t us); /* with a turn after each timer that is due */
+void fake_reset(void);                /* forget all wires */
+
+#endif
