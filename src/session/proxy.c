@@ -456,7 +456,6 @@ proxy_reload(struct proxy *x, struct text *why)
 		config_errors_free(&errors);
 		return false;
 	}
-	config_reload_keep(x->config, now);
 	struct tls_context *tls_clients, *tls_servers;
 	struct users *users;
 	if (!make_tls(&now->settings, &tls_clients, &tls_servers, why)) {
@@ -472,6 +471,7 @@ proxy_reload(struct proxy *x, struct text *why)
 	for (int i = 0; i < now->warnings.count; i++)
 		log_warning("config", "%s", now->warnings.lines[i]);
 	config_reload_report(x->config, now, log_change, x);
+	config_reload_keep(x->config, now);
 	users_file_stamp(now->settings.auth_file, &x->users_stamp);
 	tls_context_unref(x->tls_clients);
 	tls_context_unref(x->tls_servers);

@@ -255,7 +255,7 @@ server_release(struct server *s)
 	const char *why = slot_why_close(&s->slot, p->database->load->topology);
 	if (s->is_dying)
 		why = s->why_dying;
-	else if (p->rules.server_lifetime_us == 0)
+	else if (p->rules.server_lifetime_us == 0 && s->linked_us > 0)
 		why = "server lifetime over";
 	else if (x->state == PROXY_PAUSED || x->state == PROXY_STOPPING_SERVERS || p->database->is_paused)
 		why = "paused";
