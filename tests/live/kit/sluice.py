@@ -74,6 +74,7 @@ class Sluice:
         }
         self.text = text
         self.process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0  # in the log
         self.write_auth_file()
         self.write_ini()
 
@@ -95,15 +96,17 @@ class Sluice:
         limit = {}
         if self.nofile:
             limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.nofile, self.nofile))}
+        self._started_at = len(self.log_text())
         self.process = self.place.spawn(argv, cwd=self.dir, log=self.log, env={**SANITIZERS, **self.env}, **limit)
-        running.append(self)
+        if self not in running:
+            running.append(self)
         if wait:
             wait_until(self._is_ready, 60, "pgsluice's readiness")
         return self
 
     def _is_ready(self) -> bool:
         assert self.is_alive, f"pgsluice ended at once, status {self.process.poll()}:\n{self.log_text()[-3000:]}"
-        return " ready: " in self.log_text()
+        return " ready: " in self.log_text()[self._started_at:]
 
     @property
     def is_alive(self) -> bool:

@@ -178,6 +178,10 @@ class Wire:
         assert not errors, errors
         return [row(body) for letter, body in answer if letter == b"D"]
 
+    def error(self) -> dict[str, str]:
+        """The fields of the error with which the next answer ends."""
+        return [fields(body) for letter, body in self.ready() if letter == b"E"][-1]
+
     def closed(self) -> list[Message]:
         """Everything that still comes before the other side ends the connection, which it must."""
         found = []

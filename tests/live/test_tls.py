@@ -1,0 +1,166 @@
+"""TLS on both hops: who insists, who checks, and that nothing is lost on the way."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from kit import wire
+from kit.place import wait_until
+from kit.postgres import Postgres
+from kit.sluice import Sluice
+from kit.wire import Wire
+
+Start = Any
+
+
+def server_files(tls: Path, name: str = "server") -> dict[str, str]:
+    return {"client_tls_key_file": f"{tls}/{name}.key", "client_tls_cert_file": f"{tls}/{name}.crt"}
+
+
+def is_encrypted(connection: psycopg.Connection[Any]) -> bool:
+    """Of the hop to the server."""
+    row = connection.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone()
+    return bool(row and row[0])
+
+
+@pytest.mark.parametrize("mode, without, with_tls", [
+    ("disable", True, False), ("allow", True, True), ("prefer", True, True), ("require", False, True)])
+def test_who_needs_tls_with_clients(sluices: Start, tls: Path, mode: str, without: bool, with_tls: bool) -> None:
+    front: Sluice = sluices(client_tls_sslmode=mode, **server_files(tls))
+    for sslmode, works in (("disable", without), ("require", with_tls)):
+        if works:
+            with front.connect(sslmode=sslmode) as connection:
+                assert connection.execute("SELECT 1").fetchone() == (1,)
+                assert connection.pgconn.ssl_in_use == (sslmode == "require")
+        else:
+            with pytest.raises(psycopg.OperationalError, match="SSL"):
+                front.connect(sslmode=sslmode)
+
+
+def test_clients_check_the_certificate(sluices: Start, tls: Path) -> None:
+    front: Sluice = sluices(client_tls_sslmode="require", **server_files(tls))
+    for host in ("localhost", "127.0.0.1"):
+        with front.connect(host=host, sslmode="verify-full", sslrootcert=f"{tls}/ca.crt") as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
+        front.connect(sslmode="verify-full", sslrootcert=f"{tls}/other_ca.crt")
+
+
+def test_client_certificates(sluices: Start, tls: Path) -> None:
+    front: Sluice = sluices(client_tls_sslmode="verify-full", client_tls_ca_file=f"{tls}/ca.crt", **server_files(tls))
+    # libpq wants a key that belongs to whoever runs it; PEM in place of the file would need libpq 16.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(f"{tls}/ca.crt")
+    context.load_cert_chain(f"{tls}/client.crt", f"{tls}/client.key")
+    with Wire(front.port) as client:
+        assert client.tls(context).login().ask("SELECT 1") == [[b"1"]]
+    with pytest.raises((psycopg.OperationalError, ssl.SSLError, wire.Closed)):
+        front.connect(sslmode="require", sslcert="/nonexistent", sslkey="/nonexistent")
+
+
+def test_tls_13_and_12(sluices: Start, tls: Path) -> None:
+    front: Sluice = sluices(client_tls_sslmode="require", **server_files(tls))
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(f"{tls}/ca.crt")
+        context.minimum_version = context.maximum_version = version
+        with Wire(front.port) as client:
+            assert client.tls(context).login().ask("SELECT 1") == [[b"1"]]
+
+
+@pytest.mark.parametrize("mode, files, works, encrypted", [
+    ("disable", {}, True, False),
+    ("allow", {}, True, True),
+    ("prefer", {}, True, True),
+    ("require", {}, True, True),
+    ("verify-ca", {"server_tls_ca_file": "ca.crt"}, True, True),
+    ("verify-full", {"server_tls_ca_file": "ca.crt"}, True, True),
+    ("verify-ca", {"server_tls_ca_file": "other_ca.crt"}, False, False),
+    ("verify-full", {"server_tls_ca_file": "other_ca.crt"}, False, False),
+], ids=str)
+def test_tls_with_servers(sluices: Start, tls: Path, mode: str, files: dict[str, str], works: bool,
+                          encrypted: bool) -> None:
+    given = {name: f"{tls}/{value}" for name, value in files.items()}
+    front: Sluice = sluices(server_tls_sslmode=mode, query_wait_timeout="15s", **given)
+    if not works:
+        with pytest.raises(psycopg.OperationalError, match="TLS|certificate"):
+            front.connect()
+        return
+    with front.connect() as connection:
+        assert is_encrypted(connection) == encrypted
+
+
+def test_the_name_in_the_servers_certificate_counts(sluices: Start, tls: Path, place: Any) -> None:
+    server = Postgres(place, "pg_elsewhere")
+    server.stop()
+    with open(server.data / "postgresql.conf", "a", encoding="utf-8") as conf:
+        conf.write(f"ssl = on\nssl_cert_file = '{tls}/elsewhere.crt'\nssl_key_file = '{tls}/elsewhere.key'\n")
+    server.start()
+    try:
+        where = f"host={server.host} port={server.port}"
+        given = {"databases": {"*": where}, "server_tls_ca_file": f"{tls}/ca.crt", "query_wait_timeout": "15s",
+                 "secrets": {"postgres": "sesame"}}
+        with sluices(server_tls_sslmode="verify-ca", **given).connect(user="postgres", dbname="postgres") as connection:
+            assert is_encrypted(connection)
+        with pytest.raises(psycopg.OperationalError, match="TLS|certificate|name"):
+            sluices(server_tls_sslmode="verify-full", **given).connect(user="postgres", dbname="postgres")
+    finally:
+        server.stop()
+
+
+def test_a_server_without_tls(sluices: Start, place: Any) -> None:
+    server = Postgres(place, "pg_without_tls")
+    try:
+        given = {"databases": {"*": f"host={server.host} port={server.port}"}, "secrets": {"postgres": "sesame"},
+                 "query_wait_timeout": "15s"}
+        with sluices(server_tls_sslmode="prefer", **given).connect(user="postgres", dbname="postgres") as connection:
+            assert not is_encrypted(connection)
+        with pytest.raises(psycopg.OperationalError, match="TLS"):
+            sluices(server_tls_sslmode="require", **given).connect(user="postgres", dbname="postgres")
+    finally:
+        server.stop()
+
+
+def test_much_through_tls_on_both_hops(sluices: Start, tls: Path, postgres: Postgres) -> None:
+    front: Sluice = sluices(client_tls_sslmode="require", server_tls_sslmode="verify-full",
+                            server_tls_ca_file=f"{tls}/ca.crt", **server_files(tls))
+    with front.connect(sslmode="verify-full", sslrootcert=f"{tls}/ca.crt") as connection:
+        assert is_encrypted(connection)
+        value = "0123456789abcdef" * (1 << 19)  # 8 MB
+        assert connection.execute("SELECT %s::text", (value,)).fetchone() == (value,)
+        with connection.pipeline():
+            cursors = [connection.execute("SELECT %s::int, repeat('x', 5000)", (i,)) for i in range(300)]
+        assert [(cursor.fetchone() or (0,))[0] for cursor in cursors] == list(range(300))
+    with Wire(front.port) as client:  # a cancel request comes by TLS as well, or not
+        client.tls().login()
+        for encrypted in (True, False):
+            client.send(wire.query("SELECT pg_sleep(600)"))
+            wait_until(lambda: postgres.backends("query = 'SELECT pg_sleep(600)' AND state = 'active'") == 1)
+            with Wire(front.port) as asking:
+                if encrypted:
+                    asking.tls()
+                asking.send(wire.cancel(client.pid, client.key)).closed()
+            assert client.error()["C"] == "57014"
+
+
+def test_asking_for_tls_where_there_is_none(sluice: Sluice) -> None:
+    with Wire(sluice.port) as client:
+        client.send(wire.SSL_REQUEST)
+        assert client.exactly(1) == b"N"
+        client.send(wire.GSSENC_REQUEST)
+        assert client.exactly(1) == b"N"
+        assert client.login().ask("SELECT 1") == [[b"1"]]
+
+
+def test_certificates_are_read_anew_at_a_reload(sluices: Start, tls: Path) -> None:
+    front: Sluice = sluices(client_tls_sslmode="require", **server_files(tls, "elsewhere"))
+    with pytest.raises(psycopg.OperationalError, match="does not match host name"):
+        front.connect(host="localhost", sslmode="verify-full", sslrootcert=f"{tls}/ca.crt")
+    front.write_ini(**server_files(tls))
+    assert "reloaded" in front.reload()
+    with front.connect(host="localhost", sslmode="verify-full", sslrootcert=f"{tls}/ca.crt") as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
