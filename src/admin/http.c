@@ -1,53 +1,338 @@
-/* admin/http.c - HTTP on the proxy's loop; see the header. */
+/*
+ * admin/http.c - HTTP on the proxy's loop, by libevent's evhttp; see the header.
+ *
+ *   accept ─► http_on_connect (counted) ─► evhttp reads ─► on_request ─► places ─► evhttp writes ─► closed, uncounted
+ *
+ * evhttp's own time limit starts again with every byte, and it has no limit for the number of connections: a visitor here is
+ * its connection seen from outside. We hold a second reference to its bufferevent, so that the descriptor stays ours to
+ * shut down when its time is over, and is closed when both have let go.
+ * Invariant: visitors holds one entry per reference held; while it is full nobody is accepted.
+ */
 #include "admin/http.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/listener.h>
 
+#include "admin/health.h"
+#include "admin/metrics.h"
+#include "admin/page.h"
+#include "base/clock.h"
 #include "base/heap.h"
+#include "base/log.h"
 #include "session/proxy.h"
 
-struct http {
-	struct proxy  *proxy;
-	struct evhttp *server;
+enum {
+	VISITORS_MAX = 256,       /* connections at once; more wait in the kernel's queue */
+	LISTENERS_MAX = 16,
+	HEADERS_MAX = 8 * 1024,   /* bytes */
+	BODY_MAX = 4 * 1024,      /* bytes; nothing here reads it */
+	IDLE_SECONDS = 5,         /* between two bytes */
+	VISIT_MAX_US = 15 * 1000 * 1000, /* for everything */
 };
+
+struct visitor {
+	struct node         node; /* in http->visitors */
+	struct bufferevent *stream; /* a reference */
+	uint64_t            since_us;
+};
+
+struct http {
+	struct proxy          *proxy;
+	struct evhttp         *server;
+	struct evconnlistener *listeners[LISTENERS_MAX]; /* the server's */
+	unsigned               listener_count;
+	struct list            visitors;
+	struct timer          *every_second; /* set while there are visitors */
+	struct timer          *pause;        /* after running out of descriptors */
+};
+
+/* ---- what there is ---- */
+
+static int
+write_liveness(struct proxy *x, struct buf *out)
+{
+	buf_addf(out, "alive\n"); /* that this runs at all is the answer */
+	return 200;
+}
+
+static int
+write_readiness(struct proxy *x, struct buf *out)
+{
+	return health_is_ready(x, out) ? 200 : 503;
+}
+
+static int
+write_startup(struct proxy *x, struct buf *out)
+{
+	return health_is_started(x, out) ? 200 : 503;
+}
+
+static int
+write_metrics(struct proxy *x, struct buf *out)
+{
+	metrics_write(x, out);
+	return 200;
+}
+
+static int
+write_page(struct proxy *x, struct buf *out)
+{
+	page_write(x, out);
+	return 200;
+}
+
+#define PLAIN "text/plain; charset=utf-8"
+
+static const struct place {
+	const char *path;
+	const char *content_type;
+	int (*write)(struct proxy *x, struct buf *out); /* the status */
+} places[] = {
+	{ "/", PAGE_CONTENT_TYPE, write_page },
+	{ "/metrics", METRICS_CONTENT_TYPE, write_metrics },
+	{ "/health/liveness", PLAIN, write_liveness },
+	{ "/health/readiness", PLAIN, write_readiness },
+	{ "/health/startup", PLAIN, write_startup },
+};
+
+static const struct place *
+find_place(const char *path)
+{
+	for (size_t i = 0; path && i < sizeof(places) / sizeof(places[0]); i++)
+		if (strcmp(places[i].path, path) == 0)
+			return &places[i];
+	return NULL;
+}
+
+/* ---- visitors ---- */
+
+static void
+listen_again(struct http *h, bool on)
+{
+	for (unsigned i = 0; i < h->listener_count; i++) {
+		if (on)
+			evconnlistener_enable(h->listeners[i]);
+		else
+			evconnlistener_disable(h->listeners[i]);
+	}
+}
+
+static void
+visitor_drop(struct http *h, struct visitor *v)
+{
+	if (h->visitors.count == VISITORS_MAX && !timer_is_set(h->pause))
+		listen_again(h, true);
+	node_remove(&v->node);
+	bufferevent_decref(v->stream);
+	heap_free(v);
+}
+
+/* evhttp disables a bufferevent when it is done with it, and only then. */
+static bool
+has_left(const struct visitor *v)
+{
+	return bufferevent_get_enabled(v->stream) == 0;
+}
+
+static void
+on_second(void *context)
+{
+	struct http *h = context;
+	list_each(&h->visitors, n, after)
+	{
+		struct visitor *v = node_owner(n, struct visitor, node);
+		bool is_over = clock_now_us() - v->since_us > VISIT_MAX_US;
+		if (is_over && !has_left(v))
+			shutdown(bufferevent_getfd(v->stream), SHUT_RDWR); /* evhttp reads its end and lets go */
+		if (is_over || has_left(v))
+			visitor_drop(h, v);
+	}
+	if (!list_is_empty(&h->visitors))
+		timer_set(h->every_second, SECOND_US);
+}
+
+/* evhttp asks for a bufferevent for a connection it has accepted. */
+static struct bufferevent *
+http_on_connect(struct event_base *base, void *context)
+{
+	struct http *h = context;
+	loop_enter(h->proxy->loop);
+	struct bufferevent *stream = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+	if (stream == NULL)
+		return NULL;
+	struct visitor *v = heap_alloc(sizeof(*v));
+	v->stream = stream;
+	v->since_us = clock_now_us();
+	bufferevent_incref(stream);
+	list_append(&h->visitors, &v->node);
+	if (h->visitors.count == VISITORS_MAX)
+		listen_again(h, false);
+	if (!timer_is_set(h->every_second))
+		timer_set(h->every_second, SECOND_US);
+	return stream;
+}
+
+static void
+on_complete(struct evhttp_request *request, void *context)
+{
+	struct http *h = context;
+	struct evhttp_connection *connection = evhttp_request_get_connection(request);
+	struct bufferevent *stream = connection ? evhttp_connection_get_bufferevent(connection) : NULL;
+	loop_enter(h->proxy->loop);
+	list_each(&h->visitors, n, after)
+	{
+		struct visitor *v = node_owner(n, struct visitor, node);
+		if (v->stream == stream) {
+			visitor_drop(h, v);
+			return;
+		}
+	}
+}
+
+/* Out of descriptors, most likely. Asking again at once would only find the same. */
+static void
+on_accept_error(struct evconnlistener *listener, void *context)
+{
+	struct http *h = context;
+	loop_enter(h->proxy->loop);
+	log_error("http", "can't accept: %s", strerror(errno));
+	listen_again(h, false);
+	timer_set(h->pause, SECOND_US);
+}
+
+static void
+on_pause_over(void *context)
+{
+	struct http *h = context;
+	if (h->visitors.count < VISITORS_MAX)
+		listen_again(h, true);
+}
+
+/* ---- requests ---- */
+
+static const char *
+reason_of(int status)
+{
+	return status == 200 ? "OK" : status == 404 ? "Not Found" : status == 405 ? "Method Not Allowed" : "Service Unavailable";
+}
+
+static void
+send_answer(struct evhttp_request *request, int status, const char *content_type, const struct buf *body)
+{
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
+	struct evbuffer *out = evbuffer_new();
+	evhttp_add_header(headers, "Content-Type", content_type);
+	evhttp_add_header(headers, "Cache-Control", "no-store");
+	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+	evhttp_add_header(headers, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+	evhttp_add_header(headers, "Connection", "close");
+	if (status == 405)
+		evhttp_add_header(headers, "Allow", "GET, HEAD");
+	if (out)
+		evbuffer_add(out, body->p, body->n);
+	evhttp_send_reply(request, status, reason_of(status), out);
+	if (out)
+		evbuffer_free(out);
+}
 
 static void
 on_request(struct evhttp_request *request, void *context)
 {
 	struct http *h = context;
 	loop_enter(h->proxy->loop);
-	if (strcmp(evhttp_request_get_uri(request), "/health/liveness") == 0)
-		evhttp_send_reply(request, 200, "OK", NULL);
-	else
-		evhttp_send_reply(request, 404, "Not Found", NULL);
+	evhttp_request_set_on_complete_cb(request, on_complete, h);
+	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
+	const struct place *place = find_place(uri ? evhttp_uri_get_path(uri) : NULL);
+	enum evhttp_cmd_type method = evhttp_request_get_command(request);
+	struct buf body = { 0 };
+	if (place == NULL) {
+		buf_addf(&body, "no such page\n");
+		send_answer(request, 404, PLAIN, &body);
+	} else if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD) {
+		buf_addf(&body, "only GET and HEAD here\n");
+		send_answer(request, 405, PLAIN, &body);
+	} else {
+		int status = place->write(h->proxy, &body);
+		send_answer(request, status, place->content_type, &body);
+	}
+	buf_free(&body);
 	loop_flush(h->proxy->loop);
+}
+
+/* ---- open and close ---- */
+
+static bool
+listen_at(struct http *h, const char *address, uint16_t port)
+{
+	if (h->listener_count == LISTENERS_MAX)
+		return false;
+	struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(h->server, address, port);
+	if (bound == NULL)
+		return false;
+	struct evconnlistener *listener = evhttp_bound_socket_get_listener(bound);
+	evconnlistener_set_error_cb(listener, on_accept_error);
+	h->listeners[h->listener_count++] = listener;
+	return true;
+}
+
+/* "*": where IPv6 sockets take IPv4 too, the first is enough and the second fails. */
+static bool
+listen_everywhere(struct http *h, uint16_t port)
+{
+	bool is_open = listen_at(h, "::", port);
+	return listen_at(h, "0.0.0.0", port) || is_open;
+}
+
+static bool
+listen_at_all(struct http *h, struct text *why)
+{
+	const struct settings *set = &h->proxy->config->settings;
+	uint16_t port = (uint16_t)set->http_port;
+	const char *at = set->http_addr;
+	struct view item;
+	while (config_list_next(&at, &item)) {
+		char *address = heap_string_n(item.p, item.n);
+		bool ok = strcmp(address, "*") == 0 ? listen_everywhere(h, port) : listen_at(h, address, port);
+		if (!ok)
+			text_addf(why, "can't listen for HTTP on %s port %u: %s", address, port, strerror(errno));
+		heap_free(address);
+		if (!ok)
+			return false;
+	}
+	return true;
 }
 
 struct http *
 http_open(struct proxy *x, struct text *why)
 {
-	const struct settings *set = &x->config->settings;
 	struct http *h = heap_alloc(sizeof(*h));
 	h->proxy = x;
+	list_init(&h->visitors);
+	h->every_second = timer_new(x->loop, on_second, h);
+	h->pause = timer_new(x->loop, on_pause_over, h);
 	h->server = evhttp_new(x->loop->base);
 	must(h->server != NULL);
+	evhttp_set_max_headers_size(h->server, HEADERS_MAX);
+	evhttp_set_max_body_size(h->server, BODY_MAX);
+	evhttp_set_timeout(h->server, IDLE_SECONDS);
+	/* All of them: those that are not ours are told so by us, with 405. */
+	evhttp_set_allowed_methods(h->server, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
+	                                              EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
+	                                              EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
+	evhttp_set_bevcb(h->server, http_on_connect, h);
 	evhttp_set_gencb(h->server, on_request, h);
-	const char *at = set->http_addr;
-	struct view item;
-	while (config_list_next(&at, &item)) {
-		char *address = heap_string_n(item.p, item.n);
-		bool ok = evhttp_bind_socket(h->server, strcmp(address, "*") == 0 ? "0.0.0.0" : address,
-		                             (uint16_t)set->http_port) == 0;
-		if (!ok)
-			text_addf(why, "http_addr %s, http_port %d: can't listen there", address, set->http_port);
-		heap_free(address);
-		if (!ok) {
-			http_close(h);
-			return NULL;
-		}
-	}
-	return h;
+	if (listen_at_all(h, why))
+		return h;
+	http_close(h);
+	return NULL;
 }
 
 void
@@ -55,6 +340,11 @@ http_close(struct http *h)
 {
 	if (h == NULL)
 		return;
-	evhttp_free(h->server);
+	evhttp_free(h->server); /* connections and listeners with it */
+	h->listener_count = 0;
+	list_each(&h->visitors, n, after)
+		visitor_drop(h, node_owner(n, struct visitor, node));
+	timer_free(h->every_second);
+	timer_free(h->pause);
 	heap_free(h);
 }
