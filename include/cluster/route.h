@@ -38,7 +38,7 @@ struct route_request {
 	bool                       in_order; /* plain clusters: the first usable one, not spread (load_balance_hosts) */
 	const uint32_t            *busy;   /* [CLUSTER_MEMBERS_MAX] by id: linked and waiting clients. NULL: nobody is busy */
 	const struct route_recent *recent; /* NULL: nothing remembered */
-	uint64_t                   excluded; /* bit 1 << id: members not to be chosen (already tried) */
+	uint64_t                   excluded; /* bit 1 << id: members not to be chosen: tried, and without room just now */
 };
 
 struct route route_choose(const struct topology *t, const struct route_request *request);

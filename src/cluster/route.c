@@ -82,6 +82,10 @@ route_choose(const struct topology *t, const struct route_request *r)
 	struct route replica = route_least_busy(t, &in_parallel);
 	if (replica.result == ROUTE_MEMBER)
 		return replica;
+	/* One that merely has no room at the moment is there all the same: the leader is not the second choice. */
+	in_parallel.excluded = 0;
+	if (r->excluded && route_least_busy(t, &in_parallel).result == ROUTE_MEMBER)
+		return (struct route){ .result = ROUTE_WAIT, .why = "every replica was tried already" };
 	switch (r->fallback) {
 	case READ_FALLBACK_LEADER:
 		return route_to_leader(t, r);

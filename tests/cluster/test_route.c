@@ -65,6 +65,18 @@ START_TEST(reads_go_to_the_replica_that_is_least_busy)
 }
 END_TEST
 
+START_TEST(replicas_without_room_are_waited_for_and_do_not_send_reads_to_the_leader)
+{
+	struct topology *t = a_cluster();
+	for (int fallback = READ_FALLBACK_LEADER; fallback <= READ_FALLBACK_REFUSE; fallback++) {
+		struct route_request r = { .lane = LANE_READ, .excluded = 1u << 1 | 1u << 2 | 1u << 3,
+		                           .fallback = (enum read_fallback)fallback };
+		ck_assert_int_eq(route_choose(t, &r).result, ROUTE_WAIT);
+	}
+	topology_unref(t);
+}
+END_TEST
+
 START_TEST(weight_counts_like_room)
 {
 	struct topology *t = a_cluster();
@@ -192,6 +204,7 @@ main(void)
 		one_that_comes_back_is_not_flooded,
 		without_a_replica_the_fallback_decides,
 		one_living_replica_keeps_reads_off_the_leader,
+		replicas_without_room_are_waited_for_and_do_not_send_reads_to_the_leader,
 		plain_members_serve_both_lanes,
 		lanes_have_names,
 	};
