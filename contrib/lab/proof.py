@@ -30,6 +30,7 @@ PAUSE = 0.005  # seconds between two statements of one client: it is a proof, no
 BEFORE = 2.0  # seconds of load before the switchover
 AFTER = 2.0  # seconds of load after the cluster is whole again
 CONNECT_TIMEOUT = 10  # seconds
+SPREAD_TIMEOUT = 5  # seconds until every replica must have served a read; a cold pool begins with one
 TABLE = "quickstart_proof"
 
 
@@ -85,7 +86,7 @@ class Client(threading.Thread):
                 self.unknown.discard(key)
                 self.answers.append(Answer(time.monotonic(), self.node_of.get(port, f"port {port}"), key))
             except psycopg2.Error as error:
-                self.errors[error.pgcode or "connection lost"] += 1
+                self.errors[error.pgcode or _first_line(error)] += 1
                 if connection is not None and connection.closed:
                     connection = None
                 self.asked_to_stop.wait(0.05)
@@ -133,7 +134,10 @@ class Proof:
         self.found.add("read-write port", f"{self.front.port('listen')}, answered by {_counts(wrote)}",
                        (set(wrote) == {leader}, f"the read-write port reached {_counts(wrote)}, the leader is {leader}"))
         replicas = set(self.lab.layout.names) - {leader}
-        read = self._ask_often("read", 40)
+        read: collections.Counter[str] = collections.Counter()
+        until = time.monotonic() + SPREAD_TIMEOUT
+        while not read or (set(read) < replicas and time.monotonic() < until):
+            read += self._ask_often("read", 40)
         self.say(f"port {self.front.port('read')}: answered by {_counts(read)}")
         self.found.add("read-only port", f"{self.front.port('read')}, answered by {_counts(read)}",
                        (set(read) == (replicas or {leader}),
@@ -164,7 +168,7 @@ class Proof:
                     results.append(ask(connection))
                 connection.close()
             except psycopg2.Error as error:
-                problems.append(str(error).strip().splitlines()[0])
+                problems.append(_first_line(error))
 
         threads = [threading.Thread(target=work, daemon=True) for _ in range(clients)]
         for thread in threads:
@@ -299,6 +303,10 @@ class Proof:
 def _counts(counter: collections.Counter[str]) -> str:
     """`n1 12, n2 3`"""
     return ", ".join(f"{name} {count}" for name, count in sorted(counter.items()))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["connection lost without a word"])[0]
 
 
 def _longest_gap(moments: list[float], started: float, ended: float) -> float:
