@@ -67,7 +67,7 @@ enum reading {
 	MICROSECONDS, /* as seconds */
 	MILLISECONDS,
 	IS_YES,       /* 1 where the text is "yes" */
-	IS_THERE,     /* 1 where it is not NULL */
+	IS_NULL,      /* 1 where it is NULL */
 	ONE,          /* always 1: the labels say it */
 };
 
@@ -126,7 +126,8 @@ static const struct metric metrics[] = {
 	STATS("binds_total", "bind_count", NUMBER, "Named statements bound"),
 	STATS("server_assignments_total", "server_assignment_count", NUMBER, "Times a server was given to a client"),
 
-	CLUSTER("has_leader", GAUGE, "leader", IS_THERE, "1 if there is a leader that may be written to"),
+	/* A plain cluster knows no leaders, and misses none. */
+	CLUSTER("has_leader", GAUGE, "why_no_leader", IS_NULL, "1 if there is a leader that may be written to"),
 	CLUSTER("stale", GAUGE, "stale", IS_YES, "1 if the leader is kept although its Patroni does not answer"),
 	CLUSTER("paused", GAUGE, "paused", IS_YES, "1 in Patroni's maintenance mode"),
 	CLUSTER("timeline", GAUGE, "timeline", NUMBER, "Timeline of the leader, or of the last one"),
@@ -192,8 +193,8 @@ add_sample(struct buf *out, const struct metric *m, const void *row)
 	case IS_YES:
 		buf_addf(out, "%d", is_there && view_is(text, "yes"));
 		break;
-	case IS_THERE:
-		buf_addf(out, "%d", is_there);
+	case IS_NULL:
+		buf_addf(out, "%d", !is_there);
 		break;
 	case ONE:
 		buf_add_u8(out, '1');

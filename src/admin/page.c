@@ -32,18 +32,19 @@ static const char head[] =
 	"font:15px/1.45 system-ui,sans-serif}\n"
 	"h1{font-size:1.35rem;margin:0}h2{font-size:1.05rem;margin:1.8rem 0 .4rem}p{margin:.2rem 0}\n"
 	".state{border-left:.4rem solid var(--good);padding:.5rem .9rem;margin:1rem 0 0;background:var(--head)}\n"
-	".state.bad{border-color:var(--bad)}.state b{color:var(--good);font-size:1.15rem}.state.bad b{color:var(--bad)}\n"
+	".state b{color:var(--good);font-size:1.15rem}.state.stop{border-color:var(--bad)}.state.stop b{color:var(--bad)}\n"
 	".soft{color:var(--soft)}.good{color:var(--good)}.bad{color:var(--bad);font-weight:600}.warn{color:var(--warn);font-weight:600}\n"
 	".wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}\n"
-	"th,td{padding:.3rem .7rem;border-bottom:1px solid var(--line);text-align:left;white-space:nowrap}\n"
-	"th{background:var(--head);font-weight:600;font-size:.85rem}.n{text-align:right}\n"
-	"td.long{white-space:normal;min-width:12rem}a{color:inherit}\n"
+	"table{font-size:.92rem}th,td{padding:.25rem .55rem;border-bottom:1px solid var(--line);text-align:left;white-space:nowrap}\n"
+	"th{background:var(--head);font-weight:600;font-size:.82rem}.n{text-align:right}\n"
+	"td.long{white-space:normal;min-width:9rem}a{color:inherit}\n"
 	"</style>\n";
 
 /* ---- cells ---- */
 
 enum look {
 	TEXT,    /* as it is; nothing shows as a dash */
+	TROUBLE_TEXT, /* a sentence that had better not be there */
 	REASON,  /* "yes" is good, a sentence says why not */
 	NUMBER,
 	TROUBLE, /* a number that should be 0 */
@@ -134,6 +135,8 @@ class_of(const struct cell *c, struct view text, uint64_t n)
 	switch (c->look) {
 	case REASON:
 		return is_yes ? "good" : "long soft";
+	case TROUBLE_TEXT:
+		return "long bad";
 	case TROUBLE:
 		return n > 0 ? "n warn" : "n soft";
 	case YES_IS_BAD:
@@ -183,11 +186,11 @@ static const struct panel panels[] = {
 		  { "Kind", "kind", TEXT },
 		  { "Leader", "leader", TEXT },
 		  { "for", "since", AGE },
-		  { "Why no leader", "why_no_leader", TEXT },
+		  { "Why none", "why_no_leader", TROUBLE_TEXT },
 		  { "Timeline", "timeline", NUMBER },
 		  { "Members", "members", NUMBER },
 		  { "For reads", "readable", NUMBER },
-		  { "Leader kept unseen", "stale", YES_IS_BAD },
+		  { "Stale", "stale", YES_IS_BAD },
 		  { "Maintenance", "paused", YES_IS_BAD },
 		  { "Leader changes", "leader_changes", NUMBER },
 		  { "Failed polls", "failures", NUMBER },
@@ -236,7 +239,7 @@ static const struct panel panels[] = {
 		  { "Paused", "paused", TROUBLE },
 		  { "Disabled", "disabled", TROUBLE },
 	  } },
-	{ "Traffic, per second over the last one to two minutes",
+	{ "Traffic: averages of the last minutes, per second",
 	  &show_stats,
 	  {
 		  { "Database", "database", TEXT },
@@ -287,16 +290,23 @@ state_word(const struct proxy *x, bool is_ready)
 	return x->state == PROXY_PAUSED ? "Paused" : "Ready";
 }
 
+/* A sentence of health_is_ready() that is bad news. */
+static bool
+is_bad_news(struct view line)
+{
+	return memmem(line.p, line.n, "not ready:", strlen("not ready:")) != NULL;
+}
+
 static void
 add_lines(struct buf *out, struct view lines)
 {
 	while (lines.n > 0) {
 		const uint8_t *end = memchr(lines.p, '\n', lines.n);
-		size_t n = end ? (size_t)(end - lines.p) : lines.n;
-		buf_addf(out, "<p>");
-		escape_html(out, view_part(lines, 0, n));
+		struct view line = view_part(lines, 0, end ? (size_t)(end - lines.p) : lines.n);
+		buf_addf(out, "<p%s>", is_bad_news(line) ? " class=\"bad\"" : "");
+		escape_html(out, line);
 		buf_addf(out, "</p>");
-		lines = view_from(lines, n + 1);
+		lines = view_from(lines, line.n + 1);
 	}
 }
 
@@ -323,7 +333,7 @@ add_top(struct buf *out, const struct proxy *x)
 	buf_addf(out, "; %u clients, %u servers; as of %s, again every " REFRESH_SECONDS " seconds; ", x->client_count,
 	         x->servers.count, date);
 	buf_addf(out, "<a href=\"/metrics\">metrics</a>, <a href=\"/health/readiness\">readiness</a></p>\n");
-	buf_addf(out, "<div class=\"state%s\"><b>%s</b>", is_ready && x->state == PROXY_RUNNING ? "" : " bad", word);
+	buf_addf(out, "<div class=\"state%s\"><b>%s</b>", is_ready && x->state == PROXY_RUNNING ? "" : " stop", word);
 	add_lines(out, buf_view(&lines));
 	buf_addf(out, "</div>\n");
 	buf_free(&lines);
