@@ -172,7 +172,17 @@ plan_lane(struct pool *p, enum lane lane, const struct plan_view *v, uint64_t *a
 	return (struct plan){ .act = PLAN_NOTHING };
 }
 
-/* Reads that had to go to their second choice: let the first choice have a connection next time. */
+/* Not used for so long that it must be asked whether it lives. */
+static bool
+is_stale(const struct slot *s, const struct plan_view *v)
+{
+	return v->settings->server_check_query[0] != '\0' && v->now_us - s->free_us > v->settings->server_check_delay_us;
+}
+
+/*
+ * Reads that had to go to their second choice: let the first choice have a connection next time. One that lies idle too
+ * long to be taken is asked whether it lives: nobody else would ask, while the second choice serves everybody.
+ */
 static struct plan
 plan_wanted(struct pool *p, const struct plan_view *v, uint64_t *again_us)
 {
@@ -182,11 +192,17 @@ plan_wanted(struct pool *p, const struct plan_view *v, uint64_t *again_us)
 		if (at == NULL || !at->wants_open)
 			continue;
 		at->wants_open = false;
-		if (at->slots[SLOT_LOGIN].count == 0 && at->slots[SLOT_IDLE].count == 0) {
-			struct plan plan = plan_open(at, NULL, v, again_us);
-			if (plan.act == PLAN_OPEN)
-				return plan;
-		}
+		if (at->slots[SLOT_LOGIN].count > 0)
+			continue;
+		struct node *last_used = list_first(&at->slots[SLOT_IDLE]);
+		struct slot *s = last_used ? node_owner(last_used, struct slot, node) : NULL;
+		if (s && !s->is_close_needed && is_stale(s, v))
+			return (struct plan){ .act = PLAN_CHECK, .slot = s };
+		if (s)
+			continue;
+		struct plan plan = plan_open(at, NULL, v, again_us);
+		if (plan.act == PLAN_OPEN)
+			return plan;
 	}
 	return (struct plan){ .act = PLAN_NOTHING };
 }
@@ -281,7 +297,10 @@ pool_upkeep(struct pool *p, const struct plan_view *v)
 	}
 	if (v->is_paused || p->database->is_paused)
 		return (struct plan){ .act = PLAN_NOTHING };
-	return plan_minimum(p, v);
+	/* Clients that find a free slot at once never come to pool_plan(). */
+	uint64_t again_us = 0;
+	struct plan plan = plan_wanted(p, v, &again_us);
+	return plan.act != PLAN_NOTHING ? plan : plan_minimum(p, v);
 }
 
 static struct slot *
