@@ -67,6 +67,8 @@ struct stream {
 	bool is_tls_server : 1;
 	bool is_blocked : 1;    /* on_blocked was told, on_drained not yet */
 	bool is_watched : 1;    /* paused by stream_pause_watching() */
+	bool is_broken : 1;     /* sending failed: the owner is told before the end of the turn, not from within its call */
+	int error;              /* errno of that; 0: TLS */
 	uint64_t bytes_in, bytes_out; /* as the owner sees them, without TLS */
 };
 

@@ -57,9 +57,11 @@ struct client {
 	bool in_goes : 1;          /* they go to the server; else they are dropped */
 	bool is_unix : 1;
 	bool is_admin : 1;         /* console: may do everything */
+	bool console_waits : 1;    /* console: its command waits for something, and is not read from meanwhile */
 	bool is_discarding : 1;    /* DISCARD ALL was done; its session is as at login when the server is ready */
 	bool tells_wait : 1;       /* was told that it waits (query_wait_notify) */
 	bool is_failed : 1;        /* client_fail() ran: no further byte to it */
+	bool is_stalled : 1;       /* its next message waits for answers to earlier ones */
 	bool has_key : 1;          /* is in proxy->by_pid */
 	uint8_t minor;             /* of protocol 3 */
 	uint8_t skips;             /* enum client_skips */

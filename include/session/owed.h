@@ -23,6 +23,7 @@ enum owed_what {
 	OWED_DESCRIBE, /* [ParameterDescription] RowDescription or NoData */
 	OWED_EXECUTE,  /* ... CommandComplete, EmptyQueryResponse or PortalSuspended */
 	OWED_CLOSE,    /* CloseComplete */
+	OWED_COPY_END, /* nothing: CopyDone or CopyFail went here, perhaps before the server asked for data */
 	OWED_SYNC,
 	OWED_QUERY,
 	OWED_FUNCTION,
@@ -39,15 +40,20 @@ struct owed_item {
 	uint8_t what; /* enum owed_what */
 	uint8_t to;   /* enum owed_to */
 	bool is_duplicate;           /* PARSE of a name that the client has: the error will name ours, and must name this one */
-	struct named *named;         /* PARSE: what the client may now call it. CLOSE: what it may not any more; owned then */
-	struct statement *statement; /* PARSE sent to the server: what it will hold; no reference (the server has it) */
+	struct named *named;         /* PARSE: what the client may now call it. CLOSE: what it may not any more. A reference */
+	struct statement *statement; /* PARSE: what the server will hold. CLOSE of our own: what not any more. A reference */
 };
 
 struct owed {
 	struct owed_item *ring; /* room is a power of two; NULL at first */
 	uint32_t room, at, count;
+	uint32_t readies;       /* how many of them end with ReadyForQuery */
+	uint32_t tentative;     /* how many carry something to undo */
+	bool is_open;           /* extended messages were sent, and no Sync behind them yet: the server is in the middle */
 	bool is_skipping;       /* after an error: the server ignores what comes until a Sync */
 };
+
+enum { OWED_ROOM_KEPT = 64 }; /* entries; a larger ring goes when its server is free */
 
 static inline bool
 owed_is_empty(const struct owed *o)
@@ -68,10 +74,18 @@ owed_ends_with_ready(enum owed_what what)
 }
 
 void owed_push(struct owed *o, struct owed_item item);
-struct owed_item owed_pop(struct owed *o);       /* the first */
+struct owed_item owed_pop(struct owed *o);       /* the first; the caller fini's it */
 struct owed_item owed_pop_last(struct owed *o);
+void owed_remove(struct owed *o, uint32_t i);    /* one that holds no references */
+void owed_item_fini(struct owed_item *item);     /* lets its references go */
 struct owed_item *owed_at(const struct owed *o, uint32_t i); /* 0 is the first */
 void owed_free(struct owed *o); /* must be empty */
+
+/*
+ * Was this name, or this statement, prepared or closed by a message that is not answered yet, in front of a Sync or Query?
+ * Then nobody can say what it will mean behind it: the message may be skipped, and what follows would not be.
+ */
+bool owed_is_uncertain(const struct owed *o, const char *name, const struct statement *st);
 
 const char *owed_what_name(enum owed_what what);
 

@@ -24,6 +24,7 @@
 struct client;
 struct server;
 struct fetcher;
+struct proxy;
 
 enum proxy_state {
 	PROXY_RUNNING,
@@ -40,6 +41,8 @@ struct console_ops {
 	/* One whole message; false: the client was closed. */
 	bool (*on_message)(struct client *c, const struct frame *f);
 	void (*on_close)(struct client *c);
+	void (*on_settle)(struct proxy *x); /* at the end of a turn, while console_waits is not empty */
+	void (*on_cancel)(struct client *c); /* a cancel request for what it runs */
 };
 
 struct proxy_counters {
@@ -62,7 +65,7 @@ struct proxy {
 	struct tls_context *tls_clients; /* NULL: client_tls_sslmode = disable */
 	struct tls_context *tls_servers; /* NULL: disable */
 	const struct console_ops *console;
-	void *console_context;
+	struct list console_waits;       /* the admin layer's: console sessions whose command waits for something */
 
 	enum proxy_state state;
 	uint64_t started_us;

@@ -63,6 +63,7 @@ struct server {
 	uint8_t state;             /* enum server_state; server_enter() only */
 	uint8_t question;
 	bool is_copy_in;           /* reads CopyData: Sync and Flush are ignored by it */
+	uint32_t loose_syncs;      /* sent ahead of a COPY's data: ignored, or, if the COPY failed early, answered */
 	bool is_dying;             /* said FATAL; not used again */
 	bool question_failed;
 	bool is_soiled;            /* a client used it since it was last clean */
@@ -112,6 +113,7 @@ size_t server_login_on_data(struct server *s, struct view in);
 void server_login_on_open(struct server *s);
 void server_login_on_end(struct server *s, enum stream_end why, const char *text);
 void server_login_free(struct server *s);
+void server_login_back_off(struct server *s); /* its login has failed: the next one to this member waits a while */
 /* After login and after each of the questions that follow it. */
 void server_login_next(struct server *s);
 /* A ParameterStatus was read, at login or later. */

@@ -18,6 +18,8 @@
 #include "base/list.h"
 #include "wire/message.h"
 
+#define STATEMENT_SHARED_PREFIX "pgsluice_"
+
 struct statement {
 	UT_hash_handle hh;
 	uint32_t refs;
@@ -34,19 +36,22 @@ void statement_add_parse(const struct statement *s, struct buf *out); /* the Par
 bool statement_is_shared_name(const char *name); /* one of ours, which no client may name itself */
 uint32_t statement_count(void); /* alive in the process */
 
-/* What a client calls its statements. */
+/* What a client calls its statements. Counted: the map has a reference, and so has each entry of the queue of what is owed. */
 struct named {
 	UT_hash_handle hh;
+	uint32_t refs;
 	struct statement *statement; /* a reference */
-	bool is_listed;              /* in the map; else it lives on in the queue of what is owed */
+	bool is_listed;              /* in the map */
+	bool is_kept;                /* named_free_all() passes it by, once */
 	char name[];
 };
 
 struct named *named_find(struct named *map, const char *name);
-struct named *named_add(struct named **map, const char *name, struct statement *s); /* takes over the reference */
-void named_unlist(struct named **map, struct named *n);  /* out of the map, still alive */
-bool named_relist(struct named **map, struct named *n);  /* back again; false: the name was taken meanwhile */
-void named_free(struct named *n);                        /* not listed any more; NULL is fine */
+struct named *named_new(const char *name, struct statement *s);  /* in no map; one reference. Takes over that of s */
+void named_list(struct named **map, struct named *n);    /* into the map, or back; not if the name is taken */
+void named_unlist(struct named **map, struct named *n);  /* out of the map; harmless when it is not in it */
+struct named *named_ref(struct named *n);
+void named_unref(struct named *n);                       /* NULL is fine */
 void named_free_all(struct named **map);
 
 /* What a server has prepared. */
@@ -54,6 +59,7 @@ struct held {
 	UT_hash_handle hh;
 	struct statement *statement; /* a reference; the key is this pointer */
 	struct node node;            /* in order of use, last used first */
+	bool is_kept;                /* holdings_clear() passes it by, once */
 };
 
 struct holdings {
@@ -63,6 +69,7 @@ struct holdings {
 
 void holdings_init(struct holdings *h);
 void holdings_clear(struct holdings *h);
+void holdings_keep(struct holdings *h, struct statement *s);  /* the next holdings_clear() leaves it; harmless when absent */
 bool holdings_touch(struct holdings *h, struct statement *s); /* true: it has it, and has just used it */
 void holdings_add(struct holdings *h, struct statement *s);
 void holdings_drop(struct holdings *h, struct statement *s);  /* harmless when absent */

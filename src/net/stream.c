@@ -182,6 +182,13 @@ stream_end_errno(struct stream *s, enum stream_end why, int error)
 	stream_end(s, why, strerror(error));
 }
 
+static void
+ask_again(struct stream *s)
+{
+	if (!node_is_in(&s->again_node))
+		list_append(&s->loop->again, &s->again_node);
+}
+
 /* ---- sending ---- */
 
 static void
@@ -199,7 +206,19 @@ stream_tell_tls_error(struct stream *s)
 	stream_end(s, STREAM_END_TLS, text);
 }
 
-/* How much of v went out now; SIZE_MAX: the stream has ended. */
+/* Sending happens inside of calls of the owner, who must not find its own ground moved: tell it later. */
+static void
+stream_break(struct stream *s, int error)
+{
+	if (s->is_ended || s->is_broken)
+		return;
+	s->is_broken = true;
+	s->error = error;
+	gather_release(s);
+	ask_again(s);
+}
+
+/* How much of v went out now; SIZE_MAX: the stream is broken. */
 static size_t
 write_tls(struct stream *s, struct view v)
 {
@@ -215,10 +234,7 @@ write_tls(struct stream *s, struct view v)
 		int error = SSL_get_error(s->ssl, 0);
 		if (error == SSL_ERROR_WANT_WRITE || error == SSL_ERROR_WANT_READ)
 			return done;
-		if (error == SSL_ERROR_SYSCALL || error == SSL_ERROR_ZERO_RETURN)
-			stream_end_errno(s, STREAM_END_ERROR, errno ? errno : ECONNRESET);
-		else
-			stream_tell_tls_error(s);
+		stream_break(s, error == SSL_ERROR_SYSCALL && errno ? errno : ECONNRESET);
 		return SIZE_MAX;
 	}
 	return done;
@@ -235,7 +251,7 @@ write_plain(struct stream *s, struct iovec *piece, unsigned count)
 		return (size_t)n;
 	if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS)
 		return 0;
-	stream_end_errno(s, STREAM_END_ERROR, errno);
+	stream_break(s, errno);
 	return SIZE_MAX;
 }
 
@@ -275,9 +291,7 @@ stream_flush(struct stream *s)
 		done = write_tls(s, gather_joined(s->loop, g));
 	else
 		done = write_plain(s, g->piece, g->count);
-	if (s->gather != g) /* the stream ended, and its gather with it */
-		return;
-	if (done == SIZE_MAX) { /* the same, while closing: the owner is gone already */
+	if (done == SIZE_MAX) {
 		gather_release(s);
 		return;
 	}
@@ -313,7 +327,7 @@ gather_take(struct stream *s)
 void
 stream_send(struct stream *s, struct view v)
 {
-	if (v.n == 0 || s->fd < 0 || s->is_ended)
+	if (v.n == 0 || s->fd < 0 || s->is_ended || s->is_broken)
 		return;
 	s->bytes_out += v.n;
 	if (s->pending.n > 0) {
@@ -335,7 +349,7 @@ stream_send(struct stream *s, struct view v)
 			stream_flush(s);
 			if (s->pending.n > 0)
 				buf_add(&s->pending, v);
-			if (s->pending.n > 0 || s->is_ended)
+			if (s->pending.n > 0 || s->is_broken)
 				return;
 			g = NULL;
 		}
@@ -350,7 +364,7 @@ void
 stream_put(struct stream *s, struct view v)
 {
 	struct loop *loop = s->loop;
-	if (s->fd < 0 || s->is_ended)
+	if (s->fd < 0 || s->is_ended || s->is_broken)
 		return;
 	if (v.n > LOOP_SCRATCH_BYTES - loop->scratch_used) {
 		/* Large and rare (a statement's whole text): goes out at once, from where it lies. */
@@ -409,13 +423,6 @@ read_some(struct stream *s, uint8_t *p, size_t room)
 		return 0;
 	}
 	return total;
-}
-
-static void
-ask_again(struct stream *s)
-{
-	if (!node_is_in(&s->again_node))
-		list_append(&s->loop->again, &s->again_node);
 }
 
 /*
@@ -516,10 +523,28 @@ stream_on_readable(evutil_socket_t fd, short what, void *context)
 	loop_flush(s->loop);
 }
 
+/* Sending failed. What the peer said before it left (a FATAL, perhaps) is still worth hearing. */
+static void
+end_broken(struct stream *s)
+{
+	uint64_t before;
+	do {
+		before = s->bytes_in;
+		if (s->ssl == NULL && !s->is_paused)
+			receive(s);
+	} while (s->fd >= 0 && !s->is_ended && s->bytes_in > before);
+	if (s->fd >= 0)
+		stream_end_errno(s, STREAM_END_ERROR, s->error);
+}
+
 /* From the end of the turn: input that was kept while the stream was paused, or that OpenSSL holds. */
 void
 stream_handle_again(struct stream *s)
 {
+	if (s->is_broken && s->fd >= 0) {
+		end_broken(s);
+		return;
+	}
 	if (s->fd < 0 || s->is_paused || s->is_ended || s->is_in_handshake)
 		return;
 	if (s->rest.n > 0) {
@@ -549,6 +574,8 @@ stream_pause_watching(struct stream *s)
 {
 	s->is_paused = true;
 	s->is_watched = true;
+	if (s->fd >= 0 && !s->is_reading && !s->is_connecting && !s->is_ended)
+		read_watch(s, EV_CLOSED);
 }
 
 void
@@ -596,7 +623,7 @@ write_pending(struct stream *s)
 		struct iovec all = { .iov_base = s->pending.p, .iov_len = s->pending.n };
 		done = write_plain(s, &all, 1);
 	}
-	if (done == SIZE_MAX || s->is_ended)
+	if (done == SIZE_MAX)
 		return;
 	buf_drop_front(&s->pending, done);
 	if (s->pending.n > 0)
@@ -613,7 +640,8 @@ static void
 stream_on_writable(evutil_socket_t fd, short what, void *context)
 {
 	struct stream *s = context;
-	loop_enter(s->loop);
+	struct loop *loop = s->loop; /* a refused owner may call another address, and fail */
+	loop_enter(loop);
 	if (s->is_connecting) {
 		connect_done(s);
 	} else if (s->is_in_handshake) {
@@ -625,7 +653,7 @@ stream_on_writable(evutil_socket_t fd, short what, void *context)
 		if (!s->is_paused)
 			receive(s);
 	}
-	loop_flush(s->loop);
+	loop_flush(loop);
 }
 
 /* ---- TLS ---- */

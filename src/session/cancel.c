@@ -142,6 +142,11 @@ cancel_on_request(struct client *from, uint32_t pid, struct view key)
 	x->counters.cancels_received++;
 	struct client *c = find_owner(x, pid, key);
 	client_enter(from, CLIENT_CANCELLING, "cancel request");
+	if (c && c->state == CLIENT_CONSOLE) {
+		x->console->on_cancel(c);
+		client_close(from, FAULT_BY_CLIENT, "cancelled a command of the console");
+		return;
+	}
 	if (c && c->state == CLIENT_WAITING) {
 		client_cancel_waiting(c);
 		client_close(from, FAULT_BY_CLIENT, "cancelled what was waiting");

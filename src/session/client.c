@@ -107,7 +107,8 @@ client_on_drained(void *owner)
 	struct client *c = owner;
 	if (c->link)
 		stream_resume(&c->link->stream);
-	if (c->state == CLIENT_IDLE || c->state == CLIENT_CONSOLE ||
+	bool console_waits = c->state == CLIENT_CONSOLE && c->console_waits;
+	if (c->state == CLIENT_IDLE || (c->state == CLIENT_CONSOLE && !console_waits) ||
 	    (c->state == CLIENT_LINKED && !c->link->stream.is_blocked))
 		stream_resume(&c->stream);
 }
@@ -305,7 +306,8 @@ client_linked(struct client *c)
 	}
 	client_enter(c, CLIENT_LINKED, "its turn has come");
 	c->tells_wait = false;
-	stream_resume(&c->stream);
+	if (!c->link->stream.is_blocked)
+		stream_resume(&c->stream);
 }
 
 void
@@ -348,12 +350,11 @@ owe(struct client *c, struct owed_item item)
 	struct owed *o = &c->link->owed;
 	if (o->is_skipping && !(item.what == OWED_SYNC)) {
 		/* The server will ignore the message, so nothing is owed for it, and what it was to change is not changed. */
-		if (item.named && item.what == OWED_CLOSE && !named_relist(&c->statements, item.named))
-			named_free(item.named);
-		else if (item.named && item.what == OWED_PARSE) {
+		if (item.named && item.what == OWED_CLOSE)
+			named_list(&c->statements, item.named);
+		else if (item.named && item.what == OWED_PARSE)
 			named_unlist(&c->statements, item.named);
-			named_free(item.named);
-		}
+		owed_item_fini(&item);
 		return;
 	}
 	owed_push(o, item);
@@ -384,8 +385,8 @@ client_run_query(struct client *c, const struct frame *f, struct view all)
 	if (is_in_copy(c))
 		return client_protocol_error(c, "Query message during COPY from the client");
 	owe(c, (struct owed_item){ .what = OWED_QUERY });
-	if (c->unnamed.n > 0)
-		buf_free(&c->unnamed); /* a simple query drops the unnamed statement */
+	if (!c->link->owed.is_skipping) /* a simple query drops the unnamed statement */
+		buf_free(&c->unnamed);
 	c->link->unnamed_of = 0;
 	forward(c, f, all);
 	return FLOW_MORE;
@@ -404,20 +405,39 @@ client_run_function(struct client *c, const struct frame *f, struct view all)
 	return FLOW_MORE;
 }
 
+/* The server is to forget a statement: owed a CloseComplete, or, if it skips this, it holds the statement still. */
+static void
+close_holding(struct client *c, struct statement *st, struct buf *out)
+{
+	request_close(out, 'S', st->name);
+	owe(c, (struct owed_item){ .what = OWED_CLOSE, .to = OWED_TO_NOBODY, .statement = statement_ref(st) });
+	holdings_drop(&c->link->holdings, st);
+}
+
 /* Make room before a statement is prepared: the longest unused goes. */
 static void
 make_holding(struct client *c, struct statement *st, struct buf *out)
 {
 	struct server *s = c->link;
-	while (holdings_count(&s->holdings) >= (uint32_t)c->proxy->config->settings.max_prepared_statements) {
-		struct statement *oldest = holdings_oldest(&s->holdings);
-		request_close(out, 'S', oldest->name);
-		owe(c, (struct owed_item){ .what = OWED_CLOSE, .to = OWED_TO_NOBODY });
-		holdings_drop(&s->holdings, oldest);
-	}
+	while (holdings_count(&s->holdings) >= (uint32_t)c->proxy->config->settings.max_prepared_statements)
+		close_holding(c, holdings_oldest(&s->holdings), out);
 	holdings_add(&s->holdings, st);
 	c->pool->database->stats.server_parses++;
 	statement_add_parse(st, out);
+}
+
+/*
+ * What a name or a statement means may hang on answers that are still to come (owed_is_uncertain): then the client's next
+ * message has to wait for them, as if it had waited for them itself. Rare: prepared and used in one pipeline, a Sync between.
+ */
+static bool
+must_wait(struct client *c, const char *name, const struct statement *st)
+{
+	if (!owed_is_uncertain(&c->link->owed, name, st))
+		return false;
+	c->is_stalled = true;
+	stream_pause(&c->stream);
+	return true;
 }
 
 /* Before something names a statement: the server must have it under its shared name. */
@@ -429,7 +449,7 @@ prepare_on_server(struct client *c, struct statement *st)
 		return;
 	struct buf b = { 0 };
 	make_holding(c, st, &b);
-	owe(c, (struct owed_item){ .what = OWED_PARSE, .to = OWED_TO_NOBODY, .statement = st });
+	owe(c, (struct owed_item){ .what = OWED_PARSE, .to = OWED_TO_NOBODY, .statement = statement_ref(st) });
 	stream_put(&s->stream, buf_view(&b));
 	buf_free(&b);
 }
@@ -439,6 +459,10 @@ client_parse_named(struct client *c, const struct frame *f, const struct parse_m
 {
 	struct server *s = c->link;
 	struct statement *st = statement_get(parse);
+	if (must_wait(c, parse->name, st)) {
+		statement_unref(st);
+		return FLOW_WAIT;
+	}
 	struct stats *stats = &c->pool->database->stats;
 	stats->client_parses++;
 	struct buf b = { 0 };
@@ -446,21 +470,24 @@ client_parse_named(struct client *c, const struct frame *f, const struct parse_m
 		/* PostgreSQL refuses the name. Let the server do it, so that its transaction fails as it must. */
 		prepare_on_server(c, st);
 		statement_add_parse(st, &b);
-		struct named *asked = heap_alloc(sizeof(*asked) + strlen(parse->name) + 1);
-		strcpy(asked->name, parse->name);
-		asked->statement = statement_ref(st);
+		struct named *asked = named_new(parse->name, statement_ref(st));
 		owe(c, (struct owed_item){ .what = OWED_PARSE, .is_duplicate = true, .named = asked });
 		stream_put(&s->stream, buf_view(&b));
 	} else {
-		struct named *named = named_add(&c->statements, parse->name, statement_ref(st));
-		if (holdings_touch(&s->holdings, st)) {
+		struct named *named = named_new(parse->name, statement_ref(st));
+		named_list(&c->statements, named);
+		/* In a failed transaction PostgreSQL refuses to parse: only where that is ruled out we may answer for it. */
+		bool may_answer = s->status != 'E' && s->owed.readies == 0;
+		if (s->owed.is_skipping) {
+			owe(c, (struct owed_item){ .what = OWED_PARSE, .named = named });
+		} else if (holdings_touch(&s->holdings, st) && may_answer) {
 			owe(c, (struct owed_item){ .what = OWED_PARSE, .to = OWED_BY_US, .named = named });
 			link_pop_ours(s);
-		} else if (s->owed.is_skipping) {
-			owe(c, (struct owed_item){ .what = OWED_PARSE, .named = named });
 		} else {
+			if (holdings_touch(&s->holdings, st))
+				close_holding(c, st, &b);
 			make_holding(c, st, &b);
-			owe(c, (struct owed_item){ .what = OWED_PARSE, .named = named, .statement = st });
+			owe(c, (struct owed_item){ .what = OWED_PARSE, .named = named, .statement = statement_ref(st) });
 			stream_put(&s->stream, buf_view(&b));
 		}
 	}
@@ -491,7 +518,7 @@ client_run_parse(struct client *c, const struct frame *f, struct view all)
 		return client_protocol_error(c, "Parse message during COPY from the client");
 	if (must_be_whole && !is_unnamed)
 		return client_parse_named(c, f, &parse);
-	if (translates(c)) {
+	if (translates(c) && !c->link->owed.is_skipping) {
 		buf_clear(&c->unnamed);
 		if (must_be_whole)
 			buf_add(&c->unnamed, all);
@@ -549,6 +576,8 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 		return FLOW_MORE;
 	}
 	struct named *named = translates(c) ? named_find(c->statements, head.statement) : NULL;
+	if (translates(c) && must_wait(c, head.statement, named ? named->statement : NULL))
+		return FLOW_WAIT;
 	if (translates(c))
 		c->pool->database->stats.binds++;
 	if (named == NULL) {
@@ -588,6 +617,8 @@ client_run_describe(struct client *c, const struct frame *f, struct view all)
 		bring_unnamed(c);
 	else if (target.kind == 'S' && translates(c)) {
 		named = named_find(c->statements, target.name);
+		if (must_wait(c, target.name, named ? named->statement : NULL))
+			return FLOW_WAIT;
 		if (named == NULL && statement_is_shared_name(target.name))
 			return client_protocol_error(c, "statement names that begin with pgsluice_ are reserved");
 	}
@@ -619,14 +650,20 @@ client_run_close(struct client *c, const struct frame *f, struct view all)
 	if (target.kind == 'S' && target.name[0] != '\0' && translates(c)) {
 		/* The server keeps the shared statement for others; the client's name for it goes. */
 		struct named *named = named_find(c->statements, target.name);
-		if (named)
+		if (must_wait(c, target.name, NULL))
+			return FLOW_WAIT;
+		if (named) {
+			named_ref(named);
 			named_unlist(&c->statements, named);
+		}
 		owe(c, (struct owed_item){ .what = OWED_CLOSE, .to = OWED_BY_US, .named = named });
 		link_pop_ours(c->link);
 		return FLOW_MORE;
 	}
-	if (target.kind == 'S' && target.name[0] == '\0')
+	if (target.kind == 'S' && target.name[0] == '\0' && !c->link->owed.is_skipping) {
 		buf_free(&c->unnamed);
+		c->link->unnamed_of = c->id; /* whosever it was: now there is none, as this client wants it */
+	}
 	owe(c, (struct owed_item){ .what = OWED_CLOSE });
 	forward(c, f, all);
 	return FLOW_MORE;
@@ -666,16 +703,25 @@ client_run_sync(struct client *c, const struct frame *f, struct view all)
 	return FLOW_MORE;
 }
 
+enum { COPY_FAIL_MAX = 10000 }; /* PQ_SMALL_MESSAGE_LIMIT of release 14: the server closes the connection beyond it */
+
 /* Flush, and data of a COPY: to the server if there is one; else ignored, as PostgreSQL does outside of a COPY. */
 static enum flow
 client_run_copy(struct client *c, const struct frame *f, struct view all)
 {
+	/* Nothing is owed for these. PostgreSQL answers malformed ones all the same: when the server may be another's by then. */
+	uint32_t body_max = f->type == FE_COPY_DATA ? UINT32_MAX : f->type == FE_COPY_FAIL ? COPY_FAIL_MAX : 0;
+	if (frame_body_size(f) > body_max)
+		return client_protocol_error(c, "malformed Flush, CopyDone or CopyFail message");
 	if (c->state != CLIENT_LINKED) {
 		drop(c, f, all);
 		return FLOW_MORE;
 	}
-	if (f->type == FE_COPY_DONE || f->type == FE_COPY_FAIL)
+	if (f->type == FE_COPY_DONE || f->type == FE_COPY_FAIL) {
+		if (!c->link->is_copy_in && !owed_is_empty(&c->link->owed))
+			owe(c, (struct owed_item){ .what = OWED_COPY_END });
 		c->link->is_copy_in = false;
+	}
 	forward(c, f, all);
 	return FLOW_MORE;
 }
@@ -807,7 +853,8 @@ static size_t
 client_console(struct client *c, struct view in)
 {
 	size_t at = 0;
-	while (at < in.n && c->state == CLIENT_CONSOLE) {
+	/* Paused: a command waits, or its answers are not read. */
+	while (at < in.n && c->state == CLIENT_CONSOLE && !c->stream.is_paused) {
 		struct frame f;
 		enum frame_result r = frame_peek(view_from(in, at), 1 << 20, &f);
 		if (r == FRAME_BAD) {
@@ -836,8 +883,11 @@ client_on_data(void *owner, struct view in)
 	case CLIENT_LINKED:
 		return client_handle(c, in);
 	case CLIENT_STARTUP:
-	case CLIENT_AUTH:
-		return client_login_on_data(c, in);
+	case CLIENT_AUTH: {
+		size_t used = client_login_on_data(c, in);
+		bool is_in = c->state == CLIENT_IDLE || c->state == CLIENT_CONSOLE;
+		return is_in && used < in.n ? used + client_on_data(c, view_from(in, used)) : used;
+	}
 	case CLIENT_CONSOLE:
 		return client_console(c, in);
 	case CLIENT_CANCELLING:

@@ -307,6 +307,17 @@ is_own_user(const struct client *c)
 static void login_authenticated(struct client *c);
 
 static bool
+is_too_many(struct client *c)
+{
+	struct proxy *x = c->proxy;
+	if (x->client_count < (uint32_t)x->config->settings.max_client_conn)
+		return false;
+	x->counters.clients_refused++;
+	refuse(c, FAULT_BY_PROXY, SQLSTATE_TOO_MANY_CONNECTIONS, "no more connections allowed (max_client_conn)");
+	return true;
+}
+
+static bool
 is_refused_early(struct client *c)
 {
 	struct proxy *x = c->proxy;
@@ -320,12 +331,7 @@ is_refused_early(struct client *c)
 		refuse(c, FAULT_BY_PROXY, SQLSTATE_ADMIN_SHUTDOWN, "pooler is shutting down");
 		return true;
 	}
-	if (!is_console && x->client_count >= (uint32_t)set->max_client_conn) {
-		x->counters.clients_refused++;
-		refuse(c, FAULT_BY_PROXY, SQLSTATE_TOO_MANY_CONNECTIONS, "no more connections allowed (max_client_conn)");
-		return true;
-	}
-	return false;
+	return !is_console && is_too_many(c);
 }
 
 static void
@@ -523,6 +529,26 @@ client_login_on_data(struct client *c, struct view in)
 
 /* ---- in ---- */
 
+/* The console has no server that could judge startup parameters: they are kept as they are, for what they are worth. */
+static void
+enter_console(struct client *c)
+{
+	struct client_login *l = c->login;
+	struct proxy *x = c->proxy;
+	c->is_admin = config_list_has(x->config->settings.admin_users, l->user) || is_own_user(c);
+	c->params = params_empty();
+	if (l->has_application_name)
+		params_replace(&c->params, params_with(c->params, "application_name", l->application_name, true));
+	client_enter(c, CLIENT_CONSOLE, "logged in");
+	if (x->console == NULL || !x->console->enter(c)) {
+		refuse(c, FAULT_BY_CLIENT, SQLSTATE_INVALID_AUTHORIZATION, "not allowed");
+		return;
+	}
+	client_login_free(c);
+	HASH_ADD(by_pid, x->by_pid, id, sizeof(c->id), c);
+	c->has_key = true;
+}
+
 static void
 login_authenticated(struct client *c)
 {
@@ -531,12 +557,11 @@ login_authenticated(struct client *c)
 	char text[160];
 	c->role = proxy_role(x, l->user);
 	if (config_is_console(l->database)) {
-		c->is_admin = config_list_has(x->config->settings.admin_users, l->user) || is_own_user(c);
-		client_enter(c, CLIENT_CONSOLE, "logged in");
-		if (x->console == NULL || !x->console->enter(c))
-			refuse(c, FAULT_BY_CLIENT, SQLSTATE_INVALID_AUTHORIZATION, "not allowed");
+		enter_console(c);
 		return;
 	}
+	if (is_too_many(c)) /* others have come in since its startup packet */
+		return;
 	struct database *d = proxy_database(x, l->database);
 	if (d == NULL) {
 		snprintf(text, sizeof(text), "database \"%s\" does not exist", l->database);

@@ -21,7 +21,7 @@ void
 link_join(struct client *c, struct server *s)
 {
 	must(c->link == NULL && s->link == NULL);
-	must(owed_is_empty(&s->owed) && s->status == 'I' && s->state == SERVER_IDLE);
+	must(owed_is_empty(&s->owed) && !s->owed.is_open && s->status == 'I' && s->state == SERVER_IDLE);
 	uint64_t now = clock_now_us();
 	c->link = s;
 	s->link = c;
@@ -33,6 +33,8 @@ link_join(struct client *c, struct server *s)
 	c->pool->database->stats.assignments++;
 	if (c->stream.is_blocked)
 		stream_pause(&s->stream);
+	if (s->stream.is_blocked) /* data of a COPY that failed may still be on their way */
+		stream_pause(&c->stream);
 	if (c->params && s->params != c->params) {
 		struct buf sql = { 0 };
 		if (params_difference(s->params, c->params, &sql)) {
@@ -54,7 +56,8 @@ bool
 link_may_part(const struct server *s)
 {
 	const struct client *c = s->link;
-	return owed_is_empty(&s->owed) && s->status == 'I' && c->in_left == 0 && c->state == CLIENT_LINKED &&
+	return owed_is_empty(&s->owed) && !s->owed.is_open && s->status == 'I' && c->in_left == 0 && s->in_left == 0 &&
+	       c->state == CLIENT_LINKED &&
 	       c->pool->rules.pool_mode != POOL_MODE_SESSION;
 }
 
@@ -86,18 +89,6 @@ link_give_back(struct server *s)
 	server_release(s);
 }
 
-/* What the queue still holds for the names of a client that is going away. */
-static void
-forget_names(struct owed *o)
-{
-	for (uint32_t i = 0; i < o->count; i++) {
-		struct owed_item *item = owed_at(o, i);
-		if (item->named && !item->named->is_listed)
-			named_free(item->named);
-		item->named = NULL;
-	}
-}
-
 void
 link_abandon(struct client *c)
 {
@@ -106,16 +97,16 @@ link_abandon(struct client *c)
 		return;
 	bool is_torn = c->in_left > 0 && c->in_goes;
 	account(c, s);
-	forget_names(&s->owed);
 	c->link = NULL;
 	s->link = NULL;
+	s->in_goes = false; /* the rest of a message that was begun for this client is nobody's */
 	if (s->stream.is_paused)
 		stream_resume(&s->stream);
 	if (s->state == SERVER_CLOSED)
 		return;
 	if (is_torn)
 		server_close(s, FAULT_BY_CLIENT, "its client left in the middle of a message");
-	else if (owed_is_empty(&s->owed) && s->status == 'I' && !s->owed.is_skipping && !s->is_dying)
+	else if (owed_is_empty(&s->owed) && s->status == 'I' && !s->owed.is_open && !s->is_dying)
 		server_release(s);
 	else
 		server_drain(s);
@@ -137,32 +128,35 @@ void
 link_pop_ours(struct server *s)
 {
 	struct owed_item *first;
-	while ((first = owed_first(&s->owed)) != NULL && first->to == OWED_BY_US) {
+	if (s->in_left > 0) { /* not into the middle of a message of the server's */
+		s->pops_later = true;
+		return;
+	}
+	while ((first = owed_first(&s->owed)) != NULL && (first->to == OWED_BY_US || first->what == OWED_COPY_END)) {
 		struct owed_item item = owed_pop(&s->owed);
-		if (s->link)
+		if (s->link && item.to == OWED_BY_US)
 			answer_ours(s->link, &item);
-		if (item.what == OWED_CLOSE)
-			named_free(item.named);
+		owed_item_fini(&item);
 	}
 }
 
 /* The server will not do this: what the client's intake took for granted is taken back. Newest first. */
 static void
-undo(struct server *s, const struct owed_item *item)
+undo(struct server *s, struct owed_item *item)
 {
-	if (item->statement)
+	if (item->statement && item->what == OWED_PARSE)
 		holdings_drop(&s->holdings, item->statement);
-	struct named *named = item->named;
-	if (named == NULL)
-		return;
-	struct client *c = s->link;
-	if (item->what == OWED_PARSE) {
-		if (c)
-			named_unlist(&c->statements, named);
-		named_free(named);
-	} else if (c == NULL || !named_relist(&c->statements, named)) {
-		named_free(named);
+	else if (item->statement && item->what == OWED_CLOSE)
+		holdings_add(&s->holdings, item->statement);
+	if (item->named && s->link) {
+		if (item->what == OWED_PARSE)
+			named_unlist(&s->link->statements, item->named);
+		else
+			named_list(&s->link->statements, item->named);
 	}
+	if (item->named == NULL && item->statement == NULL && (item->what == OWED_PARSE || item->what == OWED_CLOSE))
+		s->unnamed_of = 0; /* the unnamed one is still what it was: perhaps somebody else's */
+	owed_item_fini(item);
 }
 
 void

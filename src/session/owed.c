@@ -1,14 +1,24 @@
 /* session/owed.c - a ring; see the header. */
 #include "session/owed.h"
 
+#include <string.h>
+
 #include "base/heap.h"
 #include "base/must.h"
+#include "session/statement.h"
 
 struct owed_item *
 owed_at(const struct owed *o, uint32_t i)
 {
 	must(i < o->count);
 	return &o->ring[(o->at + i) & (o->room - 1)];
+}
+
+static void
+count(struct owed *o, const struct owed_item *item, int by)
+{
+	o->readies += (uint32_t)(owed_ends_with_ready(item->what) ? by : 0);
+	o->tentative += (uint32_t)(item->named || item->statement ? by : 0);
 }
 
 static void
@@ -30,6 +40,13 @@ owed_push(struct owed *o, struct owed_item item)
 	if (o->count == o->room)
 		grow(o);
 	o->ring[(o->at + o->count++) & (o->room - 1)] = item;
+	count(o, &item, +1);
+	if (item.what == OWED_SYNC)
+		o->is_skipping = false; /* what comes behind it is looked at again */
+	if (owed_ends_with_ready(item.what))
+		o->is_open = false;
+	else if (item.to != OWED_BY_US && item.what != OWED_COPY_END)
+		o->is_open = true;
 }
 
 struct owed_item
@@ -39,6 +56,7 @@ owed_pop(struct owed *o)
 	struct owed_item item = o->ring[o->at];
 	o->at = (o->at + 1) & (o->room - 1);
 	o->count--;
+	count(o, &item, -1);
 	return item;
 }
 
@@ -47,7 +65,26 @@ owed_pop_last(struct owed *o)
 {
 	struct owed_item item = *owed_at(o, o->count - 1);
 	o->count--;
+	count(o, &item, -1);
 	return item;
+}
+
+void
+owed_item_fini(struct owed_item *item)
+{
+	named_unref(item->named);
+	statement_unref(item->statement);
+	item->named = NULL;
+	item->statement = NULL;
+}
+
+void
+owed_remove(struct owed *o, uint32_t i)
+{
+	count(o, owed_at(o, i), -1);
+	for (; i + 1 < o->count; i++)
+		*owed_at(o, i) = *owed_at(o, i + 1);
+	o->count--;
 }
 
 void
@@ -58,13 +95,30 @@ owed_free(struct owed *o)
 	*o = (struct owed){ 0 };
 }
 
+bool
+owed_is_uncertain(const struct owed *o, const char *name, const struct statement *st)
+{
+	bool has_passed_ready = false;
+	if (o->tentative == 0 || o->readies == 0)
+		return false;
+	for (uint32_t i = o->count; i > 0; i--) {
+		const struct owed_item *item = owed_at(o, i - 1);
+		if (owed_ends_with_ready(item->what))
+			has_passed_ready = true;
+		else if (has_passed_ready && ((item->named && strcmp(item->named->name, name) == 0) ||
+		                              (st && (item->statement == st || (item->named && item->named->statement == st)))))
+			return true;
+	}
+	return false;
+}
+
 const char *
 owed_what_name(enum owed_what what)
 {
 	static const char *const names[] = {
 		[OWED_NOTHING] = "nothing", [OWED_PARSE] = "Parse",     [OWED_BIND] = "Bind", [OWED_DESCRIBE] = "Describe",
 		[OWED_EXECUTE] = "Execute", [OWED_CLOSE] = "Close",     [OWED_SYNC] = "Sync", [OWED_QUERY] = "Query",
-		[OWED_FUNCTION] = "FunctionCall",
+		[OWED_FUNCTION] = "FunctionCall", [OWED_COPY_END] = "CopyDone",
 	};
 	return names[what];
 }

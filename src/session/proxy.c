@@ -42,9 +42,6 @@ cut_old_leader(struct proxy *x, const struct cluster_load *load)
 		s->slot.is_close_needed = true;
 		if (s->state != SERVER_CLOSED)
 			server_close(s, FAULT_BY_SERVER, why);
-		/* Closing one may have closed another that was next. */
-		if (after && after->in != &x->servers)
-			after = list_first(&x->servers);
 	}
 }
 
@@ -166,7 +163,7 @@ proxy_new(struct config *config, char **environment, struct text *why)
 	x->started_us = x->stats_us = clock_now_us();
 	must(RAND_bytes(x->cancel_secret, sizeof(x->cancel_secret)) == 1);
 	struct list *lists[] = { &x->loads, &x->pools, &x->dirty_pools, &x->clients, &x->servers, &x->closed_clients,
-		                 &x->closed_servers, &x->cancels, &x->closed_cancels };
+		                 &x->closed_servers, &x->cancels, &x->closed_cancels, &x->console_waits };
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		list_init(lists[i]);
 	for (int i = 0; i < config->cluster_count; i++)
@@ -176,15 +173,23 @@ proxy_new(struct config *config, char **environment, struct text *why)
 }
 
 static void
+forget_welcome(struct pool *p)
+{
+	for (int lane = 0; lane < LANES; lane++) {
+		if (p->welcome[lane] == NULL)
+			continue;
+		buf_free(&p->welcome[lane]->facts);
+		heap_free(p->welcome[lane]);
+		p->welcome[lane] = NULL;
+	}
+}
+
+static void
 free_pool(struct pool *p)
 {
 	client_login_forget_learned(p);
 	params_unref(p->base);
-	for (int lane = 0; lane < LANES; lane++)
-		if (p->welcome[lane]) {
-			buf_free(&p->welcome[lane]->facts);
-			heap_free(p->welcome[lane]);
-		}
+	forget_welcome(p);
 	pool_fini(p);
 	heap_free(p);
 }
@@ -357,22 +362,26 @@ log_change(const struct config_change *change, void *context)
 }
 
 static void
+cut_servers(struct proxy *x, const struct database *d, const char *why)
+{
+	list_each(&x->servers, n, after)
+	{
+		struct server *s = node_owner(n, struct server, node);
+		if (d == NULL || s->pool->database == d)
+			server_close(s, FAULT_BY_ADMIN, why);
+	}
+}
+
+static void
 kill_database(struct proxy *x, struct database *d, const char *why)
 {
-	for (struct node *n = list_first(&x->clients), *next; n; n = next) {
-		next = list_next(&x->clients, n);
+	list_each(&x->clients, n, after)
+	{
 		struct client *c = node_owner(n, struct client, node);
 		if (c->database && (d == NULL || c->database == d))
 			client_fail(c, &(struct fault){ .by = FAULT_BY_ADMIN, .sqlstate = SQLSTATE_ADMIN_SHUTDOWN, .text = why });
 	}
-	for (struct node *n = list_first(&x->servers), *next; n; n = next) {
-		next = list_next(&x->servers, n);
-		struct server *s = node_owner(n, struct server, node);
-		if (d == NULL || s->pool->database == d)
-			server_close(s, FAULT_BY_ADMIN, why);
-		if (next && next->in != &x->servers)
-			next = list_first(&x->servers);
-	}
+	cut_servers(x, d, why);
 }
 
 static void
@@ -389,6 +398,26 @@ apply_clusters(struct proxy *x, const struct config *now)
 	}
 }
 
+/* Other members: nothing of the old ones may be counted, used or told any more. Clients between transactions stay. */
+static void
+move_database(struct proxy *x, struct database *d, struct cluster_load *load)
+{
+	cut_servers(x, d, "database moved to another cluster");
+	list_each(&d->pools, n, next)
+	{
+		struct pool *p = node_owner(n, struct pool, of_database);
+		for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++) {
+			heap_free(p->at[id]);
+			p->at[id] = NULL;
+		}
+		forget_welcome(p);
+		client_login_forget_learned(p);
+		heap_free(p->refusal);
+		p->refusal = NULL;
+	}
+	d->load = load;
+}
+
 static void
 apply_databases(struct proxy *x, const struct config *now)
 {
@@ -398,26 +427,14 @@ apply_databases(struct proxy *x, const struct config *now)
 		const struct database_config *config = config_database(now, d->name);
 		if (config == NULL) {
 			kill_database(x, d, "database removed");
-			proxy_reap(x);
 			drop_database(x, d);
 			continue;
 		}
 		struct cluster_load *load = load_of(x, config->cluster->name);
 		if (load != d->load || database_config_needs_new_servers(d->config, config)) {
 			proxy_reconnect(x, d);
-			if (load != d->load) { /* other members: nothing of the old ones may be counted or used any more */
-				kill_database(x, d, "database moved to another cluster");
-				proxy_reap(x);
-				list_each(&d->pools, n, next)
-				{
-					struct pool *p = node_owner(n, struct pool, of_database);
-					for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++) {
-						heap_free(p->at[id]);
-						p->at[id] = NULL;
-					}
-				}
-				d->load = load;
-			}
+			if (load != d->load)
+				move_database(x, d, load);
 		}
 		d->config = config;
 		d->is_auto = config->is_default;
@@ -526,8 +543,8 @@ is_of(const struct pool *p, const struct database *d)
 static void
 close_idle(struct proxy *x, const struct database *d, const char *why)
 {
-	for (struct node *n = list_first(&x->servers), *next; n; n = next) {
-		next = list_next(&x->servers, n);
+	list_each(&x->servers, n, after)
+	{
 		struct server *s = node_owner(n, struct server, node);
 		if (is_of(s->pool, d) && s->state == SERVER_IDLE)
 			server_close(s, FAULT_BY_ADMIN, why);
@@ -539,7 +556,7 @@ proxy_pause(struct proxy *x, struct database *d)
 {
 	if (d)
 		d->is_paused = true;
-	else
+	else if (x->state == PROXY_RUNNING) /* who is stopping does not stop stopping */
 		x->state = PROXY_PAUSED;
 	close_idle(x, d, "paused");
 }
@@ -602,8 +619,8 @@ proxy_stop(struct proxy *x, enum proxy_state how)
 	if (how == PROXY_STOPPING_SERVERS)
 		close_idle(x, NULL, "server shutting down");
 	if (how == PROXY_STOPPING || how == PROXY_STOPPING_SERVERS) {
-		for (struct node *n = list_first(&x->clients), *next; n; n = next) {
-			next = list_next(&x->clients, n);
+		list_each(&x->clients, n, after)
+		{
 			struct client *c = node_owner(n, struct client, node);
 			bool is_between = c->state == CLIENT_LINKED && owed_is_empty(&c->link->owed) && c->link->status == 'I';
 			if (c->state <= CLIENT_WAITING || is_between)

@@ -81,8 +81,8 @@ static void
 server_on_end(void *owner, enum stream_end why, const char *text)
 {
 	struct server *s = owner;
-	if (s->state <= SERVER_LOGIN) {
-		server_login_on_end(s, why, text);
+	if (s->login) {
+		server_login_on_end(s, why, s->is_dying ? s->why_dying : text);
 		return;
 	}
 	if (!s->is_dying)
@@ -157,8 +157,7 @@ drop_owed(struct server *s)
 {
 	while (!owed_is_empty(&s->owed)) {
 		struct owed_item item = owed_pop_last(&s->owed);
-		if (item.named && !item.named->is_listed)
-			named_free(item.named);
+		owed_item_fini(&item);
 	}
 	owed_free(&s->owed);
 }
@@ -189,6 +188,8 @@ server_close(struct server *s, enum fault_by by, const char *why)
 		buf_free(&b);
 	}
 	stream_close(&s->stream);
+	if (s->login && by == FAULT_BY_SERVER)
+		server_login_back_off(s);
 	server_login_free(s);
 	slot_enter(&s->slot, s->slot.at, SLOT_NONE, clock_now_us());
 	x->counters.servers_closed++;
@@ -267,6 +268,8 @@ server_release(struct server *s)
 		server_ask(s, QUESTION_RESET, x->config->settings.server_reset_query);
 		return;
 	}
+	if (s->owed.room > OWED_ROOM_KEPT) /* one long pipeline shall not be remembered by its memory */
+		owed_free(&s->owed);
 	if (s->state != SERVER_IDLE)
 		server_enter(s, SERVER_IDLE, "free");
 	slot_enter(&s->slot, s->slot.at, SLOT_IDLE, clock_now_us());
@@ -328,6 +331,23 @@ server_drained(struct server *s)
 		server_ask(s, QUESTION_ROLLBACK, "ROLLBACK");
 }
 
+/* A Sync alone would commit what its client began and did not live to end. In an explicit transaction it does no harm. */
+static void
+add_rollback(struct server *s, struct buf *b)
+{
+	static const uint8_t nothing[6] = { 0 }; /* of a Bind: no formats, no values, no result formats */
+	if (s->owed.is_skipping)
+		return;
+	request_parse(b, "", view_of_string("ROLLBACK"), (struct view){ 0 });
+	request_bind_head(b, "", "", sizeof(nothing));
+	buf_add(b, view_of(nothing, sizeof(nothing)));
+	request_execute(b, "", 0);
+	static const uint8_t sent[] = { OWED_PARSE, OWED_BIND, OWED_EXECUTE };
+	for (size_t i = 0; i < sizeof(sent); i++)
+		owed_push(&s->owed, (struct owed_item){ .what = sent[i], .to = OWED_TO_NOBODY });
+	s->unnamed_of = 0;
+}
+
 void
 server_drain(struct server *s)
 {
@@ -348,8 +368,8 @@ server_drain(struct server *s)
 		request_copy_fail(&b, "the client has left");
 	}
 	struct owed *o = &s->owed;
-	bool is_synced = o->count == 0 ? !o->is_skipping : owed_ends_with_ready(owed_at(o, o->count - 1)->what);
-	if (!is_synced) {
+	if (o->is_open) {
+		add_rollback(s, &b);
 		request_sync(&b);
 		owed_push(o, (struct owed_item){ .what = OWED_SYNC, .to = OWED_TO_NOBODY });
 	}
@@ -397,8 +417,6 @@ pass(struct server *s, const struct frame *f, struct view all, bool goes)
 static bool
 server_run_part(struct server *s, const struct frame *f, struct view all)
 {
-	if (owed_is_empty(&s->owed))
-		return server_is_wrong(s, "sent", f->type);
 	if (f->type == BE_DATA_ROW && s->question == QUESTION_RECOVERY && s->state == SERVER_SETTLING) {
 		struct row_message row;
 		struct view value = { 0 };
@@ -412,82 +430,56 @@ server_run_part(struct server *s, const struct frame *f, struct view all)
 	return true;
 }
 
-/* The answer that an entry of this kind ends with. */
+/* The answer that the first entry ends with. */
 static bool
-server_run_end_of(struct server *s, const struct frame *f, struct view all, enum owed_what what)
+server_run_end(struct server *s, const struct frame *f, struct view all)
 {
-	struct owed_item *first = owed_first(&s->owed);
-	if (first == NULL || first->what != what)
-		return server_is_wrong(s, "sent", f->type);
 	bool goes = answers_client(s);
-	owed_pop(&s->owed);
+	struct owed_item item = owed_pop(&s->owed);
+	if (item.is_duplicate && s->link) /* it was none: the other had gone meanwhile */
+		named_list(&s->link->statements, item.named);
+	owed_item_fini(&item);
 	pass(s, f, all, goes);
 	link_pop_ours(s);
 	return true;
-}
-
-static bool
-server_run_parse_complete(struct server *s, const struct frame *f, struct view all)
-{
-	return server_run_end_of(s, f, all, OWED_PARSE);
-}
-
-static bool
-server_run_bind_complete(struct server *s, const struct frame *f, struct view all)
-{
-	return server_run_end_of(s, f, all, OWED_BIND);
-}
-
-static bool
-server_run_close_complete(struct server *s, const struct frame *f, struct view all)
-{
-	return server_run_end_of(s, f, all, OWED_CLOSE);
-}
-
-static bool
-server_run_no_data(struct server *s, const struct frame *f, struct view all)
-{
-	return server_run_end_of(s, f, all, OWED_DESCRIBE);
-}
-
-static bool
-server_run_portal_suspended(struct server *s, const struct frame *f, struct view all)
-{
-	return server_run_end_of(s, f, all, OWED_EXECUTE);
 }
 
 /* Of a Describe it is the end, of a Query it begins the rows. */
 static bool
 server_run_row_description(struct server *s, const struct frame *f, struct view all)
 {
-	struct owed_item *first = owed_first(&s->owed);
-	if (first && first->what == OWED_DESCRIBE) {
-		bool goes = answers_client(s);
-		owed_pop(&s->owed);
-		pass(s, f, all, goes);
-		if (s->in_left == 0)
-			link_pop_ours(s);
-		else
-			s->pops_later = true; /* our own answer may not cut into this one */
-		return true;
-	}
+	if (owed_first(&s->owed)->what == OWED_DESCRIBE)
+		return server_run_end(s, f, all);
 	return server_run_part(s, f, all);
+}
+
+/* The server has forgotten its statements; those whose Parse is on its way behind this it will have. */
+static void
+server_deallocated_all(struct server *s)
+{
+	for (uint32_t i = 0; i < s->owed.count; i++) {
+		struct owed_item *item = owed_at(&s->owed, i);
+		if (item->what != OWED_PARSE)
+			continue;
+		if (item->statement)
+			holdings_keep(&s->holdings, item->statement);
+		if (item->named && item->named->is_listed)
+			item->named->is_kept = true;
+	}
+	holdings_clear(&s->holdings);
+	s->unnamed_of = 0;
+	if (s->link)
+		named_free_all(&s->link->statements);
 }
 
 /* CommandComplete and EmptyQueryResponse: of an Execute they are the end, a Query may have several. */
 static bool
 server_run_complete(struct server *s, const struct frame *f, struct view all)
 {
-	struct owed_item *first = owed_first(&s->owed);
-	if (first == NULL)
-		return server_is_wrong(s, "sent", f->type);
 	const char *tag;
 	if (f->type == BE_COMMAND_COMPLETE && f->body.n > 1 && f->body.p[0] == 'D' &&
 	    command_tag_read(f->body, &tag) && (strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "DEALLOCATE ALL") == 0)) {
-		holdings_clear(&s->holdings);
-		s->unnamed_of = 0;
-		if (s->link)
-			named_free_all(&s->link->statements);
+		server_deallocated_all(s);
 		if (tag[1] == 'I') {
 			params_replace(&s->params, params_without_unreported(s->params));
 			if (s->link)
@@ -495,32 +487,38 @@ server_run_complete(struct server *s, const struct frame *f, struct view all)
 		}
 	}
 	s->is_copy_in = false;
-	if (first->what == OWED_EXECUTE)
-		return server_run_end_of(s, f, all, OWED_EXECUTE);
+	s->loose_syncs = 0;
+	if (owed_first(&s->owed)->what == OWED_EXECUTE)
+		return server_run_end(s, f, all);
 	return server_run_part(s, f, all);
 }
 
 /*
- * The server wants data and ignores Syncs until it has it. A Sync that was sent along with the Execute is owed nothing; any
- * other message that was sent ahead would be taken for broken data.
+ * The server wants data. Until CopyDone or CopyFail it ignores Syncs, so those that were sent before that are owed nothing;
+ * any other message before that would be taken for broken data, and after it nobody could tell what answers what.
  */
 static bool
 server_run_copy_in(struct server *s, const struct frame *f, struct view all)
 {
 	struct owed *o = &s->owed;
-	if (owed_is_empty(o))
-		return server_is_wrong(s, "sent", f->type);
 	if (s->link == NULL && s->state != SERVER_DRAINING) {
 		server_close(s, FAULT_BY_PROXY, "a query of our own asks for data to copy");
 		return false;
 	}
-	while (o->count > 1 && owed_at(o, o->count - 1)->what == OWED_SYNC) {
-		owed_pop_last(o);
-		s->slot.is_close_needed = true; /* if the COPY fails early it may be answered after all */
+	bool is_ended = false;
+	while (o->count > 1 && !is_ended) {
+		enum owed_what next = owed_at(o, 1)->what;
+		if (next != OWED_SYNC && next != OWED_COPY_END) {
+			server_close(s, FAULT_BY_CLIENT, "other messages were sent ahead during COPY from the client");
+			return false;
+		}
+		is_ended = next == OWED_COPY_END;
+		s->loose_syncs += !is_ended;
+		owed_remove(o, 1);
 	}
-	if (o->count > 1) {
-		server_close(s, FAULT_BY_CLIENT, "other messages were sent ahead during COPY from the client");
-		return false;
+	if (is_ended) { /* the data are on their way already */
+		pass(s, f, all, answers_client(s));
+		return true;
 	}
 	pass(s, f, all, answers_client(s));
 	if (s->state == SERVER_DRAINING) {
@@ -545,16 +543,6 @@ server_run_copy_both(struct server *s, const struct frame *f, struct view all)
 	return server_is_wrong(s, "began", f->type); /* replication connections come with their own door */
 }
 
-static bool
-server_run_function_response(struct server *s, const struct frame *f, struct view all)
-{
-	struct owed_item *first = owed_first(&s->owed);
-	if (first == NULL || first->what != OWED_FUNCTION)
-		return server_is_wrong(s, "sent", f->type);
-	pass(s, f, all, answers_client(s));
-	return true;
-}
-
 static void
 count_ready(struct server *s, struct client *c)
 {
@@ -571,18 +559,31 @@ count_ready(struct server *s, struct client *c)
 	}
 }
 
+/* The answer to a Sync that a COPY would have swallowed, had it not failed before it read so far. */
+static bool
+is_loose_ready(const struct server *s, char letter)
+{
+	const struct owed_item *first = owed_first(&s->owed);
+	return letter == BE_READY_FOR_QUERY && s->loose_syncs > 0 && (first == NULL || !owed_ends_with_ready(first->what));
+}
+
 static bool
 server_run_ready(struct server *s, const struct frame *f, struct view all)
 {
 	struct owed_item *first = owed_first(&s->owed);
 	char status;
-	if (first == NULL || !owed_ends_with_ready(first->what) || !ready_read(f->body, &status))
-		return server_is_wrong(s, "sent", f->type);
-	bool goes = answers_client(s);
-	bool is_our_set = first->to == OWED_TO_NOBODY && s->params_wanted;
-	owed_pop(&s->owed);
+	if (!ready_read(f->body, &status))
+		return server_is_wrong(s, "sent a malformed", f->type);
+	bool is_loose = is_loose_ready(s, f->type);
+	bool goes = is_loose ? s->link != NULL : answers_client(s);
+	bool is_our_set = !is_loose && first->to == OWED_TO_NOBODY && s->params_wanted;
+	if (is_loose) {
+		s->loose_syncs--;
+		s->owed.is_open = s->owed.is_skipping = false;
+	} else {
+		owed_pop(&s->owed);
+	}
 	s->status = status;
-	s->owed.is_skipping = false;
 	s->is_copy_in = false;
 	if (is_our_set) {
 		if (!s->question_failed)
@@ -598,6 +599,11 @@ server_run_ready(struct server *s, const struct frame *f, struct view all)
 		count_ready(s, s->link);
 	}
 	link_pop_ours(s);
+	if (s->link && s->link->is_stalled) {
+		s->link->is_stalled = false;
+		if (!s->link->stream.is_blocked && !s->stream.is_blocked)
+			stream_resume(&s->link->stream);
+	}
 	if (!owed_is_empty(&s->owed))
 		return true;
 	switch ((enum server_state)s->state) {
@@ -641,6 +647,15 @@ note_fatal(struct server *s, const struct error_fields *e)
 		report(s, SESSION_SHUTTING_DOWN);
 }
 
+/* "prepared statement "pgsluice_7" does not exist", or exists already. */
+static bool
+is_about_our_names(const struct error_fields *e)
+{
+	return e->sqlstate && e->message && strstr(e->message, "\"" STATEMENT_SHARED_PREFIX) &&
+	       (strcmp(e->sqlstate, SQLSTATE_INVALID_STATEMENT_NAME) == 0 ||
+	        strcmp(e->sqlstate, SQLSTATE_DUPLICATE_STATEMENT) == 0);
+}
+
 static bool
 server_run_error(struct server *s, const struct frame *f, struct view all)
 {
@@ -660,9 +675,12 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 	if (first == NULL) {
 		if (!is_fatal)
 			return server_is_wrong(s, "sent", f->type);
-		if (s->link) /* idle in a transaction, and cut off: the client has to know why */
-			pass(s, f, all, true);
-		return true; /* the end of the stream follows */
+		if (s->link == NULL) { /* before somebody is given to it */
+			server_close(s, FAULT_BY_SERVER, s->why_dying);
+			return false;
+		}
+		pass(s, f, all, true); /* idle in a transaction, and cut off: the client has to know why */
+		return true;           /* the end of the stream follows */
 	}
 	bool is_ours = first->to == OWED_TO_NOBODY && owed_ends_with_ready(first->what);
 	if (is_ours) {
@@ -680,15 +698,19 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 		pass(s, f, all, false);
 		return s->state != SERVER_CLOSED;
 	}
+	if (is_about_our_names(&e) && !first->is_duplicate)
+		s->slot.is_close_needed = true; /* somebody has meddled with them: it does not hold what we believe */
 	s->is_copy_in = false;
 	/* An error in what we added before the client's message (a statement that can't be prepared again) is the client's. */
 	bool goes = s->link != NULL;
-	if (first->is_duplicate && goes && first->named && !is_fatal && frame_is_whole(f)) {
+	if (first->is_duplicate && goes && first->named && strcmp(s->why_state, SQLSTATE_DUPLICATE_STATEMENT) == 0) {
 		send_duplicate_error(s->link, first->named->name);
 		goes = false;
 	}
 	pass(s, f, all, goes);
 	link_on_error(s);
+	if (s->loose_syncs > 0)
+		s->slot.is_close_needed = true; /* an answer too many may follow: nobody else may meet it */
 	return true;
 }
 
@@ -727,34 +749,37 @@ server_run_out_of_turn(struct server *s, const struct frame *f, struct view all)
 
 enum intake { INTAKE_STREAM, INTAKE_WHOLE, INTAKE_WHOLE_IF_SMALL };
 
+#define FOR(what) (1u << OWED_##what)
+
 static const struct server_rule {
 	enum intake intake;
 	bool (*run)(struct server *s, const struct frame *f, struct view all); /* false: closed */
+	unsigned answers; /* what must be owed first, FOR(..); 0: the handler judges */
 } server_rules[128] = {
 	[BE_AUTHENTICATION] = { INTAKE_STREAM, server_run_out_of_turn },
 	[BE_BACKEND_KEY_DATA] = { INTAKE_STREAM, server_run_out_of_turn },
 	[BE_NEGOTIATE_PROTOCOL_VERSION] = { INTAKE_STREAM, server_run_out_of_turn },
-	[BE_PARSE_COMPLETE] = { INTAKE_WHOLE, server_run_parse_complete },
-	[BE_BIND_COMPLETE] = { INTAKE_WHOLE, server_run_bind_complete },
-	[BE_CLOSE_COMPLETE] = { INTAKE_WHOLE, server_run_close_complete },
-	[BE_COMMAND_COMPLETE] = { INTAKE_WHOLE, server_run_complete },
-	[BE_EMPTY_QUERY_RESPONSE] = { INTAKE_WHOLE, server_run_complete },
-	[BE_PORTAL_SUSPENDED] = { INTAKE_WHOLE, server_run_portal_suspended },
-	[BE_COPY_IN_RESPONSE] = { INTAKE_WHOLE, server_run_copy_in },
-	[BE_COPY_OUT_RESPONSE] = { INTAKE_STREAM, server_run_part },
+	[BE_PARSE_COMPLETE] = { INTAKE_WHOLE, server_run_end, FOR(PARSE) },
+	[BE_BIND_COMPLETE] = { INTAKE_WHOLE, server_run_end, FOR(BIND) },
+	[BE_CLOSE_COMPLETE] = { INTAKE_WHOLE, server_run_end, FOR(CLOSE) },
+	[BE_COMMAND_COMPLETE] = { INTAKE_WHOLE, server_run_complete, FOR(QUERY) | FOR(EXECUTE) },
+	[BE_EMPTY_QUERY_RESPONSE] = { INTAKE_WHOLE, server_run_complete, FOR(QUERY) | FOR(EXECUTE) },
+	[BE_PORTAL_SUSPENDED] = { INTAKE_WHOLE, server_run_end, FOR(EXECUTE) },
+	[BE_COPY_IN_RESPONSE] = { INTAKE_WHOLE, server_run_copy_in, FOR(QUERY) | FOR(EXECUTE) },
+	[BE_COPY_OUT_RESPONSE] = { INTAKE_STREAM, server_run_part, FOR(QUERY) | FOR(EXECUTE) },
 	[BE_COPY_BOTH_RESPONSE] = { INTAKE_STREAM, server_run_copy_both },
-	[BE_COPY_DATA] = { INTAKE_STREAM, server_run_part },
-	[BE_COPY_DONE] = { INTAKE_STREAM, server_run_part },
-	[BE_DATA_ROW] = { INTAKE_STREAM, server_run_part },
+	[BE_COPY_DATA] = { INTAKE_STREAM, server_run_part, FOR(QUERY) | FOR(EXECUTE) },
+	[BE_COPY_DONE] = { INTAKE_STREAM, server_run_part, FOR(QUERY) | FOR(EXECUTE) },
+	[BE_DATA_ROW] = { INTAKE_STREAM, server_run_part, FOR(QUERY) | FOR(EXECUTE) },
 	[BE_ERROR_RESPONSE] = { INTAKE_WHOLE_IF_SMALL, server_run_error },
-	[BE_FUNCTION_CALL_RESPONSE] = { INTAKE_STREAM, server_run_function_response },
-	[BE_NO_DATA] = { INTAKE_WHOLE, server_run_no_data },
+	[BE_FUNCTION_CALL_RESPONSE] = { INTAKE_STREAM, server_run_part, FOR(FUNCTION) },
+	[BE_NO_DATA] = { INTAKE_WHOLE, server_run_end, FOR(DESCRIBE) },
 	[BE_NOTICE_RESPONSE] = { INTAKE_STREAM, server_run_asynchronous },
 	[BE_NOTIFICATION_RESPONSE] = { INTAKE_STREAM, server_run_asynchronous },
-	[BE_PARAMETER_DESCRIPTION] = { INTAKE_STREAM, server_run_part },
+	[BE_PARAMETER_DESCRIPTION] = { INTAKE_STREAM, server_run_part, FOR(DESCRIBE) },
 	[BE_PARAMETER_STATUS] = { INTAKE_WHOLE, server_run_parameter },
-	[BE_READY_FOR_QUERY] = { INTAKE_WHOLE, server_run_ready },
-	[BE_ROW_DESCRIPTION] = { INTAKE_STREAM, server_run_row_description },
+	[BE_READY_FOR_QUERY] = { INTAKE_WHOLE, server_run_ready, FOR(SYNC) | FOR(QUERY) | FOR(FUNCTION) },
+	[BE_ROW_DESCRIPTION] = { INTAKE_STREAM, server_run_row_description, FOR(DESCRIBE) | FOR(QUERY) },
 };
 
 static void
@@ -763,10 +788,14 @@ server_pass_rest(struct server *s, struct view part)
 	if (s->in_goes && s->link)
 		stream_send(&s->link->stream, part);
 	s->in_left -= (uint32_t)part.n;
-	if (s->in_left == 0 && s->pops_later) {
+	if (s->in_left > 0)
+		return;
+	if (s->pops_later) {
 		s->pops_later = false;
 		link_pop_ours(s);
 	}
+	if (s->link && link_may_part(s)) /* a notice that began before the client's last bytes and ends only now */
+		link_part(s);
 }
 
 static size_t
@@ -794,7 +823,14 @@ server_on_data(void *owner, struct view in)
 			server_is_wrong(s, "sent bytes that are no message instead of", (char)in.p[at]);
 			break;
 		}
-		if (rule->intake != INTAKE_STREAM && !frame_is_whole(&f)) {
+		const struct owed_item *first = owed_first(&s->owed);
+		if (rule->answers && !is_loose_ready(s, f.type) && (first == NULL || !(rule->answers & 1u << first->what))) {
+			server_is_wrong(s, "sent", f.type);
+			break;
+		}
+		/* Answers to questions of our own are small, and looked into. */
+		bool is_small = rule->intake != INTAKE_STREAM || s->state == SERVER_SETTLING;
+		if (is_small && !frame_is_whole(&f)) {
 			if (f.size <= LOOP_IN_BYTES / 4)
 				break;
 			if (rule->intake == INTAKE_WHOLE) {

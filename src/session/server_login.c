@@ -42,10 +42,14 @@ enum login_failure {
 	LOGIN_REFUSED,     /* wrong password, no such database: it will be the same next time */
 };
 
+enum { RETRY_LEAST_US = 10 * 1000 };
+
 static uint64_t
 retry_after(const struct server *s, enum login_failure how)
 {
 	uint64_t retry = s->proxy->config->settings.server_login_retry_us;
+	if (retry < RETRY_LEAST_US) /* 0 would try again within the same turn, and for ever */
+		retry = RETRY_LEAST_US;
 	if (how == LOGIN_REFUSED || s->pool->database->load->topology->is_plain)
 		return retry;
 	/* A member that comes back, or is being promoted, is wanted at once. */
@@ -54,6 +58,16 @@ retry_after(const struct server *s, enum login_failure how)
 	if (pause > SECOND_US)
 		pause = SECOND_US;
 	return pause < retry ? pause : retry;
+}
+
+void
+server_login_back_off(struct server *s)
+{
+	struct pool_member *at = s->slot.at;
+	if (at->retry_us <= clock_now_us()) {
+		at->retry_us = clock_now_us() + retry_after(s, LOGIN_UNREACHABLE);
+		at->failures++;
+	}
 }
 
 static void
@@ -214,7 +228,8 @@ on_tls_answer(struct server *s, struct view in)
 		return;
 	}
 	if (in.p[0] == 'S') {
-		if (!stream_start_tls_client(&s->stream, s->proxy->tls_servers, s->login->host, false))
+		if (s->proxy->tls_servers == NULL || /* a reload, meanwhile */
+		    !stream_start_tls_client(&s->stream, s->proxy->tls_servers, s->login->host, false))
 			login_failed(s, LOGIN_REFUSED, SQLSTATE_CONNECTION_FAILURE, "TLS could not be started");
 		return;
 	}
@@ -291,6 +306,11 @@ on_authentication(struct server *s, const struct frame *f)
 		return false;
 	}
 	if (request == AUTH_OK) {
+		/* A server that breaks SCRAM off has not shown that it knows the password either. */
+		if (s->login->has_scram && s->login->scram.step != SCRAM_STEP_DONE) {
+			login_failed(s, LOGIN_REFUSED, SQLSTATE_INVALID_AUTHORIZATION, "server did not finish the SCRAM exchange");
+			return false;
+		}
 		s->login->is_authenticated = true;
 		return true;
 	}

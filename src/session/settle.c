@@ -121,6 +121,8 @@ proxy_settle(void *context)
 		if (plan.again_us)
 			replan_at(x, plan.again_us);
 	}
+	if (!list_is_empty(&x->console_waits))
+		x->console->on_settle(x);
 	if (x->state >= PROXY_STOPPING_SERVERS && proxy_is_done(x))
 		loop_stop(x->loop);
 }
@@ -215,6 +217,10 @@ client_on_second(struct client *c)
 			client_notice(c, SQLSTATE_OK, "waiting for a server connection (query_wait_notify)", NULL);
 		}
 		return;
+	case CLIENT_LEARNING:
+		if (is_over(c->since_us, set->client_login_timeout_us))
+			time_out(c, SQLSTATE_CANNOT_CONNECT_NOW, "client_login_timeout");
+		return;
 	case CLIENT_LINKED:
 		break;
 	default:
@@ -231,7 +237,9 @@ client_on_second(struct client *c)
 		time_out(c, SQLSTATE_IDLE_TRANSACTION_TIMEOUT, "idle_transaction_timeout");
 		return;
 	} else if (s->status == 'I') {
-		if (is_over(s->request_us, rules.client_idle_timeout_us))
+		if (x->state == PROXY_STOPPING_SERVERS || x->state == PROXY_STOPPING)
+			time_out(c, SQLSTATE_ADMIN_SHUTDOWN, "server shutting down");
+		else if (is_over(s->request_us, rules.client_idle_timeout_us))
 			time_out(c, SQLSTATE_IDLE_SESSION_TIMEOUT, "client_idle_timeout");
 		return;
 	}
@@ -319,19 +327,10 @@ void
 proxy_on_second(void *context)
 {
 	struct proxy *x = context;
-	/* Closing one client frees nothing before the end of the turn, but may close others: walk carefully. */
-	for (struct node *n = list_first(&x->clients), *next; n; n = next) {
-		next = list_next(&x->clients, n);
+	list_each(&x->clients, n, after)
 		client_on_second(node_owner(n, struct client, node));
-		if (next && next->in != &x->clients)
-			next = list_first(&x->clients);
-	}
-	for (struct node *n = list_first(&x->servers), *next; n; n = next) {
-		next = list_next(&x->servers, n);
+	list_each(&x->servers, n, after)
 		server_on_second(node_owner(n, struct server, node));
-		if (next && next->in != &x->servers)
-			next = list_first(&x->servers);
-	}
 	cancel_on_second(x);
 	pools_upkeep(x, NULL);
 	roll_stats(x);

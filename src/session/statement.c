@@ -7,8 +7,6 @@
 #include "base/heap.h"
 #include "wire/request.h"
 
-#define SHARED_PREFIX "pgsluice_"
-
 static struct statement *all;
 
 struct statement *
@@ -31,7 +29,7 @@ statement_get(const struct parse_message *parse)
 	s->refs = 1;
 	s->types_bytes = (uint32_t)parse->types.n;
 	s->query_bytes = (uint32_t)parse->query.n;
-	snprintf(s->name, sizeof(s->name), SHARED_PREFIX "%u", ++last);
+	snprintf(s->name, sizeof(s->name), STATEMENT_SHARED_PREFIX "%u", ++last);
 	memcpy(s->key, key.p, key.n);
 	HASH_ADD_KEYPTR(hh, all, s->key, key.n, s);
 	buf_free(&key);
@@ -63,7 +61,7 @@ statement_add_parse(const struct statement *s, struct buf *out)
 bool
 statement_is_shared_name(const char *name)
 {
-	return strncmp(name, SHARED_PREFIX, sizeof(SHARED_PREFIX) - 1) == 0;
+	return strncmp(name, STATEMENT_SHARED_PREFIX, sizeof(STATEMENT_SHARED_PREFIX) - 1) == 0;
 }
 
 uint32_t
@@ -80,22 +78,25 @@ named_find(struct named *map, const char *name)
 	return n;
 }
 
-static void
-named_list(struct named **map, struct named *n)
-{
-	HASH_ADD_KEYPTR(hh, *map, n->name, strlen(n->name), n);
-	n->is_listed = true;
-}
-
 struct named *
-named_add(struct named **map, const char *name, struct statement *s)
+named_new(const char *name, struct statement *s)
 {
 	size_t bytes = strlen(name) + 1;
 	struct named *n = heap_alloc(sizeof(*n) + bytes);
+	n->refs = 1;
 	n->statement = s;
 	memcpy(n->name, name, bytes);
-	named_list(map, n);
 	return n;
+}
+
+void
+named_list(struct named **map, struct named *n)
+{
+	if (n->is_listed || named_find(*map, n->name))
+		return;
+	HASH_ADD_KEYPTR(hh, *map, n->name, strlen(n->name), n);
+	n->is_listed = true;
+	n->refs++;
 }
 
 void
@@ -105,21 +106,20 @@ named_unlist(struct named **map, struct named *n)
 		return;
 	HASH_DEL(*map, n);
 	n->is_listed = false;
+	named_unref(n);
 }
 
-bool
-named_relist(struct named **map, struct named *n)
+struct named *
+named_ref(struct named *n)
 {
-	if (named_find(*map, n->name))
-		return false;
-	named_list(map, n);
-	return true;
+	n->refs++;
+	return n;
 }
 
 void
-named_free(struct named *n)
+named_unref(struct named *n)
 {
-	if (n == NULL)
+	if (n == NULL || --n->refs > 0)
 		return;
 	must(!n->is_listed);
 	statement_unref(n->statement);
@@ -132,8 +132,10 @@ named_free_all(struct named **map)
 	struct named *n, *after;
 	HASH_ITER(hh, *map, n, after)
 	{
-		named_unlist(map, n);
-		named_free(n);
+		if (n->is_kept)
+			n->is_kept = false;
+		else
+			named_unlist(map, n);
 	}
 }
 
@@ -166,7 +168,20 @@ holdings_clear(struct holdings *h)
 {
 	struct held *held, *after;
 	HASH_ITER(hh, h->map, held, after)
-		held_free(h, held);
+	{
+		if (held->is_kept)
+			held->is_kept = false;
+		else
+			held_free(h, held);
+	}
+}
+
+void
+holdings_keep(struct holdings *h, struct statement *s)
+{
+	struct held *held = held_find(h, s);
+	if (held)
+		held->is_kept = true;
 }
 
 bool
