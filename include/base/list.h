@@ -103,9 +103,19 @@ list_next(const struct list *l, const struct node *n)
 	return n->next == &l->head ? NULL : n->next;
 }
 
-/* Walk with n; `after` lets the body remove n (but no other member). */
+/* Where a walk goes on whose next step was to be `after`: from the start, if that was removed meanwhile. */
+static inline struct node *
+list_step(const struct list *l, struct node *after)
+{
+	return after == NULL || after->in == l ? after : list_first(l);
+}
+
+/*
+ * Walk with n. The body may remove any member, but not free the one that comes next. If it removes just that one, the
+ * walk begins again, so that members may be met twice.
+ */
 #define list_each(l, n, after)                                                                                         \
 	for (struct node *n = list_first(l), *after = n ? list_next(l, n) : NULL; n;                                    \
-	     n = after, after = n ? list_next(l, n) : NULL)
+	     n = list_step(l, after), after = n ? list_next(l, n) : NULL)
 
 #endif
