@@ -26,9 +26,12 @@ words_next(const char **line, struct words *out)
 		char *to = out->at[out->n++];
 		size_t n = 0;
 		if (*p == '"') {
-			for (p++; *p && *p != '"'; p++)
+			for (p++; *p && *p != '"'; p++) {
+				bool is_quote = p[0] == '\\' && p[1] == 'q';
+				p += is_quote;
 				if (n + 1 < WORD_MAX)
-					to[n++] = *p;
+					to[n++] = is_quote ? '"' : *p;
+			}
 			p += *p == '"';
 		} else {
 			for (; *p && *p != ' ' && *p != '\t' && *p != '|'; p++)

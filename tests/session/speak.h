@@ -1,7 +1,7 @@
 /*
  * tests/session/speak.h - messages as words, both ways: `ErrorResponse FATAL 57P01 "bye"` is bytes, and bytes are words.
  *
- * A line holds one message or several, parted by '|'. Words are parted by blanks; "quoted" ones may hold blanks.
+ * A line holds one message or several, parted by '|'. Words are parted by blanks; "quoted" ones may hold blanks, and \q for a quote.
  */
 #ifndef TESTS_SESSION_SPEAK_H
 #define TESTS_SESSION_SPEAK_H
