@@ -101,7 +101,8 @@ answer(struct client *c, struct buf *out)
 		list_append(&c->proxy->console_waits, &s->node);
 	else if (!s->dialog.is_waiting)
 		node_remove(&s->node);
-	client_send(c, buf_view(out));
+	if (out->n > 0)
+		client_send(c, buf_view(out));
 	if (c->state == CLIENT_CLOSED) /* it does not even read */
 		return false;
 	if (c->console_waits)
