@@ -590,10 +590,10 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 		return FLOW_MORE;
 	}
 	prepare_on_server(c, named->statement);
-	struct buf b = { 0 };
-	request_bind_head(&b, head.portal, named->statement->name, frame_body_size(f) - head.head_bytes);
-	stream_put(&s->stream, buf_view(&b));
-	buf_free(&b);
+	struct buf *b = &c->proxy->compose; /* on the way of every prepared query: no allocation */
+	buf_clear(b);
+	request_bind_head(b, head.portal, named->statement->name, frame_body_size(f) - head.head_bytes);
+	stream_put(&s->stream, buf_view(b));
 	owe(c, (struct owed_item){ .what = OWED_BIND });
 	stream_send(&s->stream, view_from(f->body, head.head_bytes));
 	c->in_left = f->size - (uint32_t)all.n;
@@ -685,6 +685,8 @@ client_run_execute(struct client *c, const struct frame *f, struct view all)
 static enum flow
 client_run_sync(struct client *c, const struct frame *f, struct view all)
 {
+	if (frame_body_size(f) > 0)
+		return client_protocol_error(c, "malformed Sync message");
 	if (c->state == CLIENT_IDLE) { /* nothing is open, so nothing has to be asked */
 		struct buf b = { 0 };
 		reply_ready(&b, 'I');
