@@ -48,6 +48,12 @@ auth_file = {own}/users.txt
 admin_users = {superuser}
 stats_users = {app}
 
+client_tls_sslmode = prefer
+client_tls_cert_file = {tls}/server.crt
+client_tls_key_file = {tls}/server.key
+server_tls_sslmode = verify-full
+server_tls_ca_file = {ca}
+
 pool_mode = transaction
 max_client_conn = 1000
 default_pool_size = 20
@@ -117,7 +123,7 @@ class Front:
         lab = self.layout
         urls = ",".join(lab.rest_url(name) for name in lab.names)
         lab.write(self.ini, CONFIG.format(dir=lab.dir, own=self.dir, urls=urls, host=HOST, **lab.front,
-                                          superuser=names.SUPERUSER, app=names.APP_USER))
+                                          tls=lab.tls_dir, ca=lab.ca, superuser=names.SUPERUSER, app=names.APP_USER))
         lab.write(self.dir / "users.txt", self._users())
 
     def _users(self) -> str:
