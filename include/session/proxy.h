@@ -87,6 +87,7 @@ struct proxy {
 
 	void (*on_stop)(void *context);  /* main's: closes the listeners. Called once, when stopping begins */
 	void *on_stop_context;
+	struct buf compose;              /* a message being made; whoever makes the next one clears it */
 	struct timer *every_second;
 	struct timer *replan;            /* plans that wait for a time */
 	uint64_t replan_us;

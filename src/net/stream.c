@@ -324,6 +324,20 @@ gather_take(struct stream *s)
 	return g;
 }
 
+/* A small piece behind one that lies in the scratch is cheaper to copy than to gather. */
+static bool
+joins_scratch(struct loop *loop, struct iovec *last, struct view v)
+{
+	enum { SMALL = 512 };
+	uint8_t *end = loop->scratch + loop->scratch_used;
+	if (v.n > SMALL || v.n > LOOP_SCRATCH_BYTES - loop->scratch_used || (uint8_t *)last->iov_base + last->iov_len != end)
+		return false;
+	memcpy(end, v.p, v.n);
+	loop->scratch_used += v.n;
+	last->iov_len += v.n;
+	return true;
+}
+
 void
 stream_send(struct stream *s, struct view v)
 {
@@ -335,24 +349,28 @@ stream_send(struct stream *s, struct view v)
 		return;
 	}
 	struct gather *g = s->gather;
-	if (g && g->count > 0) {
+	/* TLS joins several pieces in tls_out, which has an end. */
+	bool is_full = g && s->ssl && g->bytes + v.n > LOOP_SCRATCH_BYTES;
+	if (g && !is_full) {
 		struct iovec *last = &g->piece[g->count - 1];
 		if ((const uint8_t *)last->iov_base + last->iov_len == v.p) {
-			if (s->ssl == NULL || g->count == 1 || g->bytes + v.n <= LOOP_SCRATCH_BYTES) {
-				last->iov_len += v.n;
-				g->bytes += v.n;
-				return;
-			}
+			last->iov_len += v.n;
+			g->bytes += v.n;
+			return;
 		}
-		/* TLS joins several pieces in tls_out, which has an end. */
-		if (g->count == GATHER_MAX || (s->ssl && g->bytes + v.n > LOOP_SCRATCH_BYTES)) {
-			stream_flush(s);
-			if (s->pending.n > 0)
-				buf_add(&s->pending, v);
-			if (s->pending.n > 0 || s->is_broken)
-				return;
-			g = NULL;
+		if (joins_scratch(s->loop, last, v)) {
+			g->bytes += v.n;
+			return;
 		}
+		is_full = g->count == GATHER_MAX;
+	}
+	if (is_full) {
+		stream_flush(s);
+		if (s->pending.n > 0)
+			buf_add(&s->pending, v);
+		if (s->pending.n > 0 || s->is_broken)
+			return;
+		g = NULL;
 	}
 	if (g == NULL)
 		g = gather_take(s);

@@ -221,6 +221,7 @@ proxy_free(struct proxy *x)
 	}
 	while ((n = list_first(&x->loads)) != NULL)
 		close_load(node_owner(n, struct cluster_load, node));
+	buf_free(&x->compose);
 	timer_free(x->every_second);
 	timer_free(x->replan);
 	fetcher_close(x->fetcher);
