@@ -6,12 +6,20 @@
 
 build_packages=(gcc libc6-dev make autoconf automake pkg-config libevent-dev libssl-dev libpq-dev libcurl4-openssl-dev
 	libjansson-dev libidn-dev uthash-dev)
-lab_packages=(python3 postgresql postgresql-client patroni python3-etcd python3-psycopg2 etcd-server openssl)
+lab_packages=(python3 postgresql patroni python3-etcd python3-psycopg2 etcd-server openssl)
 test_packages=(check python3-pytest python3-psycopg python3-asyncpg)
 ci_packages=(clang xz-utils)
 
 is_installed() {
 	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# Any release of PostgreSQL will do, also one that did not come through Debian's own name for the newest.
+is_there() {
+	case $1 in
+	postgresql) compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || is_installed postgresql ;;
+	*) is_installed "$1" ;;
+	esac
 }
 
 # install_packages PACKAGE...: those that are missing.
@@ -22,7 +30,7 @@ install_packages() {
 		return
 	fi
 	for package in "$@"; do
-		is_installed "$package" || missing+=("$package")
+		is_there "$package" || missing+=("$package")
 	done
 	if [ ${#missing[@]} -eq 0 ]; then
 		say "packages: all installed"
