@@ -35,7 +35,7 @@ enum {
 	HEADERS_MAX = 8 * 1024,   /* bytes */
 	BODY_MAX = 4 * 1024,      /* bytes; nothing here reads it */
 	IDLE_SECONDS = 5,         /* between two bytes */
-	VISIT_MAX_US = 15 * 1000 * 1000, /* for everything */
+	VISIT_MAX_US = 10 * 1000 * 1000, /* for everything */
 };
 
 struct visitor {
