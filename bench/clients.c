@@ -23,7 +23,7 @@
 #include "base/heap.h"
 #include "bench/peer.h"
 
-enum { EVENTS = 512, DRAIN_US = 60 * 1000000 };
+enum { EVENTS = 512, DRAIN_US = 60 * 1000000, OPEN_US = 120 * 1000000 };
 
 struct client {
 	struct peer peer;
@@ -193,8 +193,8 @@ open_all(unsigned at_a_time)
 				peer_close(&c->peer);
 			}
 		}
-		if (now_us() - begin > 300 * (uint64_t)1000000) {
-			snprintf(t.first_error, sizeof t.first_error, "not all open after 300 s");
+		if (now_us() - begin > OPEN_US) {
+			note_error(&t, "not all open after 120 s", 24);
 			break;
 		}
 	}

@@ -98,7 +98,8 @@ class Load:
         rate = re.search(r"tps = ([\d.]+) \(without initial", p.stdout)
         errors = re.search(r"failed transactions: (\d+)", p.stdout)
         if p.returncode != 0 or not done or not rate or (errors and int(errors[1]) > 0):
-            raise Failed("pgbench: " + (p.stderr.strip().splitlines() or ["?"])[-1][:200])
+            told = [x for x in p.stderr.splitlines() if "rror" in x] or ["?"]
+            raise Failed(told[0][:300])
         return int(done[1]), float(rate[1])
 
     @contextlib.contextmanager

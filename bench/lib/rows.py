@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from .measure import (Failed, counting_calls, forget_peak, peak_bytes, processor_ns, resident_bytes)
 
-CLIENTS = 32  # over 20 servers, PgBouncer's default pool
+CLIENTS = 32  # over 20 servers, PgBouncer's default pool; bench/run --clients
 
 # measure: (what, unit, digits, more is better)
 MEASURES = {
@@ -74,18 +74,24 @@ def script(bench, name, text):
     return path
 
 
-def pgbench_row(name, text, mode, what, per=1, instead_mode="", clients=CLIENTS, tls=False, transactions=1000, **more):
-    """what: arguments of pgbench, or (name, text) of a script. per: queries to a transaction that the figures are divided by."""
+def pgbench_row(name, text, mode, what, per=1, instead_mode="", clients=0, is_threaded=False, tls=False,
+                transactions=1000, **more):
+    """what: arguments of pgbench, or (name, text) of a script. per: queries to a transaction that the figures are divided by.
+
+    clients: 0 means as many as bench/run was told. is_threaded: a thread for each. pgbench prepares with a blocking call; one thread
+    for all would wait there for a server while all servers wait for its other clients to go on with their transactions.
+    """
     cpu, calls = ("cpu_query", "calls_query") if per > 1 else ("cpu", "calls")
     sslmode = "require" if tls else "disable"
 
     def arguments(bench, instead):
         chosen = ["-f", script(bench, *what)] if isinstance(what, tuple) else what
-        return [*chosen, "-M", instead_mode if instead else mode, "-c", str(clients), "-j", "1"]
+        n = clients or bench.clients
+        return [*chosen, "-M", instead_mode if instead else mode, "-c", str(n), "-j", str(n if is_threaded else 1)]
 
     def turn(bench, program, instead):
         before = processor_ns(program.pids)
-        done, rate = bench.load.pgbench(program.port, [*arguments(bench, instead), "-T", str(bench.seconds)], sslmode)
+        done, rate = bench.load.pgbench(program.port, [*arguments(bench, instead), "-T", str(max(1, round(bench.seconds)))], sslmode)
         after = processor_ns(program.pids)
         return {cpu: (after - before) / 1000 / done / per, "rate": rate * per}
 
@@ -118,7 +124,7 @@ def crowd_row(name, wanted, servers, tls=False, **more):
     extra = ["--sources", "8", "--opening", "64"]
 
     def turn(bench, program, instead):
-        n = min(wanted, program.most_clients(bench.descriptors))
+        n = min(wanted, program.most_clients(bench.descriptors) - 110)  # those who come later too
         with bench.fresh(program, row):
             with bench.load.clients(program.port, 1, tls) as tell:
                 tell("run 0.2")
@@ -207,9 +213,9 @@ ROWS = [
     pgbench_row("select-extended", "select by key, extended", "extended", ["-S"], at_most={"cpu": 1.0, "calls": 1.0}),
     pgbench_row("select-prepared", "select by key, prepared", "prepared", ["-S"], at_most={"cpu": 1.01, "calls": 1.0},
                 instead=AS_SIMPLE, instead_mode="simple"),
-    pgbench_row("tpcb-simple", "TPC-B, simple", "simple", [], transactions=100, at_most={"cpu": 1.0}),
-    pgbench_row("tpcb-extended", "TPC-B, extended", "extended", [], transactions=100, at_most={"cpu": 1.0}),
-    pgbench_row("tpcb-prepared", "TPC-B, prepared", "prepared", [], transactions=100, at_most={"cpu": 1.01},
+    pgbench_row("tpcb-simple", "TPC-B, simple", "simple", [], is_threaded=True, transactions=100, at_most={"cpu": 1.0}),
+    pgbench_row("tpcb-extended", "TPC-B, extended", "extended", [], is_threaded=True, transactions=100, at_most={"cpu": 1.0}),
+    pgbench_row("tpcb-prepared", "TPC-B, prepared", "prepared", [], is_threaded=True, transactions=100, at_most={"cpu": 1.01},
                 instead=AS_SIMPLE, instead_mode="simple"),
     pgbench_row("block", "BEGIN, select, COMMIT as three messages", "simple", ("block", BLOCK), transactions=400,
                 at_most={"cpu": 1.0, "calls": 1.0}),
