@@ -137,6 +137,9 @@ struct pool_member *pool_at(struct pool *p, uint16_t member_id); /* made if need
 /* The one door through which slots change state; SLOT_NONE takes it out of the pool. All counts follow. */
 void slot_enter(struct slot *s, struct pool_member *at, enum slot_state to, uint64_t now_us);
 
+/* What servers refused before is tried again at once: passwords or targets may be others now. */
+void pool_forgive(struct pool *p);
+
 /* The queue. */
 void pool_wait(struct pool *p, struct waiter *w, enum lane lane, uint64_t now_us);
 void pool_leave(struct waiter *w); /* harmless when not waiting */

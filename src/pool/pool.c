@@ -42,6 +42,18 @@ pool_at(struct pool *p, uint16_t member_id)
 	return at;
 }
 
+void
+pool_forgive(struct pool *p)
+{
+	heap_free(p->refusal);
+	p->refusal = NULL;
+	for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++)
+		if (p->at[id]) {
+			p->at[id]->retry_us = 0;
+			p->at[id]->failures = 0;
+		}
+}
+
 static void
 count_slot(struct pool_member *at, int by)
 {

@@ -346,7 +346,8 @@ proxy_collect(struct proxy *x)
 	uint64_t limit = x->config->settings.autodb_idle_timeout_us;
 	struct database *d, *after;
 	HASH_ITER(hh, x->databases, d, after)
-		if (d->is_auto && limit > 0 && clock_now_us() - d->used_us > limit && !d->is_paused && database_is_unused(d))
+		if (d->is_auto && limit > 0 && clock_now_us() - d->used_us > limit && !d->is_paused && !d->is_disabled &&
+		    database_is_unused(d))
 			drop_database(x, d);
 }
 
@@ -413,8 +414,6 @@ move_database(struct proxy *x, struct database *d, struct cluster_load *load)
 		}
 		forget_welcome(p);
 		client_login_forget_learned(p);
-		heap_free(p->refusal);
-		p->refusal = NULL;
 	}
 	d->load = load;
 }
@@ -447,6 +446,7 @@ apply_databases(struct proxy *x, const struct config *now)
 	{
 		struct pool *p = node_owner(n, struct pool, node);
 		p->rules = config_pool_rules(now, p->database->config, p->role->config);
+		pool_forgive(p);
 		proxy_dirty(x, p);
 	}
 }
@@ -530,6 +530,12 @@ proxy_refresh_users(struct proxy *x)
 	users_free(x->users);
 	x->users = users;
 	x->users_warm_at = 0;
+	list_each(&x->pools, n, after)
+	{
+		struct pool *p = node_owner(n, struct pool, node);
+		pool_forgive(p);
+		proxy_dirty(x, p);
+	}
 	log_info("auth", "auth_file was read again: %zu users", users_count(users));
 }
 

@@ -196,6 +196,7 @@ server_close(struct server *s, enum fault_by by, const char *why)
 	node_remove(&s->node);
 	list_append(&x->closed_servers, &s->node);
 	proxy_dirty(x, s->pool);
+	proxy_dirty_neighbours(x, s->pool);
 }
 
 void
@@ -276,6 +277,7 @@ server_release(struct server *s)
 	s->question = QUESTION_NONE;
 	if (pool_waiting(p) > 0)
 		proxy_dirty(x, p);
+	proxy_dirty_neighbours(x, p);
 }
 
 /* The last answer to a question of ours is in. */
@@ -610,6 +612,10 @@ server_run_ready(struct server *s, const struct frame *f, struct view all)
 	case SERVER_LINKED:
 		if (link_may_part(s)) {
 			link_part(s);
+		} else if (status == 'I' && s->slot.is_close_needed && s->proxy->config->settings.server_fast_close &&
+		           !s->owed.is_open) {
+			client_fail(s->link, &(struct fault){ .by = FAULT_BY_ADMIN, .sqlstate = SQLSTATE_ADMIN_SHUTDOWN,
+			                                      .text = "server connection is to be closed (server_fast_close)" });
 		} else if (s->link->pool->rules.pool_mode == POOL_MODE_STATEMENT && status != 'I') {
 			client_fail(s->link, &(struct fault){ .by = FAULT_BY_CLIENT, .sqlstate = SQLSTATE_FEATURE_NOT_SUPPORTED,
 			                                      .text = "transaction blocks not allowed in statement pooling mode" });
