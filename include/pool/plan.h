@@ -15,7 +15,7 @@ enum plan_act {
 	PLAN_CHECK,   /* slot was idle for long: ask whether it lives */
 	PLAN_ASK,     /* slot's role is in doubt: a bare Sync */
 	PLAN_CLOSE,   /* slot, for the reason in `why` */
-	PLAN_EVICT,   /* close the longest idle slot of another pool of this database or role, then ask again */
+	PLAN_EVICT,   /* close slot, the longest idle one of another pool of this database or role, then ask again */
 	PLAN_REFUSE,  /* waiter, with fault */
 };
 

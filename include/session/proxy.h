@@ -116,6 +116,7 @@ struct role *proxy_role(struct proxy *x, const char *name);
 struct pool *proxy_pool(struct proxy *x, struct database *d, struct role *r);
 
 void proxy_dirty(struct proxy *x, struct pool *p); /* plan it at the end of this turn */
+void proxy_dirty_neighbours(struct proxy *x, const struct pool *p); /* and those that share a limit with it */
 void proxy_stop(struct proxy *x, enum proxy_state how);
 bool proxy_is_done(const struct proxy *x); /* stopping, and nobody is left to wait for */
 

@@ -32,9 +32,20 @@ is_full(uint32_t count, int limit)
 
 enum room { ROOM_YES, ROOM_NO, ROOM_EVICT };
 
-/* May this pool have another connection to this member? *again_us: when the answer may change by time alone. */
 static enum room
-room_at(const struct pool_member *at, const struct plan_view *v, uint64_t waited_since_us, uint64_t *again_us)
+room_after(struct slot *evicted, struct slot **evict)
+{
+	*evict = evicted;
+	return evicted ? ROOM_EVICT : ROOM_NO;
+}
+
+/*
+ * May this pool have another connection to this member? *again_us: when the answer may change by time alone. *evict: of
+ * whom the limit in question would have to be freed.
+ */
+static enum room
+room_at(const struct pool_member *at, const struct plan_view *v, uint64_t waited_since_us, uint64_t *again_us,
+        struct slot **evict)
 {
 	const struct pool *p = at->pool;
 	if (at->slots[SLOT_LOGIN].count >= LOGINS_AT_ONCE)
@@ -55,9 +66,9 @@ room_at(const struct pool_member *at, const struct plan_view *v, uint64_t waited
 		}
 	}
 	if (is_full(p->database->servers, p->rules.max_db_connections))
-		return database_oldest_idle(p->database, p) ? ROOM_EVICT : ROOM_NO;
+		return room_after(database_oldest_idle(p->database, p), evict);
 	if (is_full(p->role->servers, p->rules.max_user_connections))
-		return role_oldest_idle(p->role, p) ? ROOM_EVICT : ROOM_NO;
+		return room_after(role_oldest_idle(p->role, p), evict);
 	return ROOM_YES;
 }
 
@@ -85,13 +96,54 @@ ask_idle(const struct pool_member *at, enum lane lane, const struct plan_view *v
 static struct plan
 plan_open(struct pool_member *at, const struct waiter *w, const struct plan_view *v, uint64_t *again_us)
 {
-	switch (room_at(at, v, w ? w->since_us : v->now_us, again_us)) {
+	struct slot *evict = NULL;
+	switch (room_at(at, v, w ? w->since_us : v->now_us, again_us, &evict)) {
 	case ROOM_YES:
 		return (struct plan){ .act = PLAN_OPEN, .member = at->id };
 	case ROOM_EVICT:
-		return (struct plan){ .act = PLAN_EVICT, .member = at->id, .why = "room for another pool" };
+		return (struct plan){ .act = PLAN_EVICT, .slot = evict, .why = "room for another pool" };
 	case ROOM_NO:
 		break;
+	}
+	return (struct plan){ .act = PLAN_NOTHING };
+}
+
+/*
+ * Connections on their way that will serve those who wait in this lane: logins and questions at the members that it goes
+ * to. One to another member, which may never come about, is no reason to wait.
+ */
+static bool
+is_served(const struct pool *p, enum lane lane)
+{
+	const struct topology *t = p->database->load->topology;
+	if (t->is_plain)
+		return pool_slots(p, SLOT_LOGIN) + pool_slots(p, SLOT_TESTED) >= pool_waiting(p);
+	uint32_t coming = 0;
+	bool is_any_fit = false;
+	for (int pass = 0; pass < 2 && !is_any_fit; pass++) /* reads without a replica fall back to the leader */
+		for (uint16_t i = 0; i < t->count; i++) {
+			const struct member *m = &t->member[i];
+			const struct pool_member *at = p->at[m->id];
+			bool is_fit = lane == LANE_READ && pass == 0 ? m->why_not_read == NULL : i == t->leader;
+			is_any_fit = is_any_fit || is_fit;
+			if (is_fit && at)
+				coming += at->slots[SLOT_LOGIN].count + at->slots[SLOT_TESTED].count;
+		}
+	return coming >= p->waiting[lane].count;
+}
+
+/* Nobody leads: a standing session is the first to notice that its member was promoted, if it is asked. */
+static struct plan
+ask_standbys(const struct pool *p, const struct plan_view *v, uint64_t *again_us)
+{
+	for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++) {
+		struct node *n = p->at[id] ? list_first(&p->at[id]->slots[SLOT_IDLE]) : NULL;
+		struct slot *s = n ? node_owner(n, struct slot, node) : NULL;
+		if (s == NULL || !s->is_standby || s->is_close_needed)
+			continue;
+		if (v->now_us >= s->asked_us + ROLE_ASK_INTERVAL_US)
+			return (struct plan){ .act = PLAN_ASK, .slot = s };
+		*again_us = sooner(*again_us, s->asked_us + ROLE_ASK_INTERVAL_US);
 	}
 	return (struct plan){ .act = PLAN_NOTHING };
 }
@@ -128,8 +180,6 @@ plan_lane(struct pool *p, enum lane lane, const struct plan_view *v, uint64_t *a
 	if (s)
 		return (struct plan){ .act = PLAN_LINK, .waiter = w, .slot = s };
 
-	/* What is on its way already will serve the first waiters. */
-	bool is_served = pool_slots(p, SLOT_LOGIN) + pool_slots(p, SLOT_TESTED) >= pool_waiting(p);
 	struct cluster_load *load = p->database->load;
 	const struct topology *t = load->topology;
 	struct route_request request = {
@@ -143,7 +193,7 @@ plan_lane(struct pool *p, enum lane lane, const struct plan_view *v, uint64_t *a
 	while ((r = route_choose(t, &request)).result == ROUTE_MEMBER) {
 		struct pool_member *at = pool_at(p, t->member[r.index].id);
 		struct plan plan = ask_idle(at, lane, v, again_us);
-		if (plan.act == PLAN_NOTHING && !is_served)
+		if (plan.act == PLAN_NOTHING && !is_served(p, lane))
 			plan = plan_open(at, w, v, again_us);
 		if (plan.act != PLAN_NOTHING)
 			return plan;
@@ -164,6 +214,11 @@ plan_lane(struct pool *p, enum lane lane, const struct plan_view *v, uint64_t *a
 		if (at->count > 0)
 			continue;
 		struct plan plan = plan_open(at, w, v, again_us);
+		if (plan.act != PLAN_NOTHING)
+			return plan;
+	}
+	if (lane == LANE_WRITE && !t->is_plain && topology_leader(t) == NULL) {
+		struct plan plan = ask_standbys(p, v, again_us);
 		if (plan.act != PLAN_NOTHING)
 			return plan;
 	}

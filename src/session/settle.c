@@ -39,6 +39,26 @@ proxy_dirty(struct proxy *x, struct pool *p)
 		list_append(&x->dirty_pools, &p->dirty);
 }
 
+/* A server of p is free, or gone: those of other pools may wait for just that, where a limit is common to them. */
+void
+proxy_dirty_neighbours(struct proxy *x, const struct pool *p)
+{
+	if (p->rules.max_db_connections > 0)
+		list_each(&p->database->pools, n, after)
+		{
+			struct pool *other = node_owner(n, struct pool, of_database);
+			if (pool_waiting(other) > 0)
+				proxy_dirty(x, other);
+		}
+	if (p->rules.max_user_connections > 0)
+		list_each(&p->role->pools, n, after)
+		{
+			struct pool *other = node_owner(n, struct pool, of_role);
+			if (pool_waiting(other) > 0)
+				proxy_dirty(x, other);
+		}
+}
+
 static void
 give(struct waiter *w, struct slot *slot)
 {
@@ -47,16 +67,6 @@ give(struct waiter *w, struct slot *slot)
 	pool_leave(w);
 	link_join(c, server_of_slot(slot));
 	client_linked(c);
-}
-
-static void
-evict(struct pool *p, const char *why)
-{
-	struct slot *slot = database_oldest_idle(p->database, p);
-	if (slot == NULL)
-		slot = role_oldest_idle(p->role, p);
-	if (slot)
-		server_close(server_of_slot(slot), FAULT_BY_PROXY, why);
 }
 
 static void
@@ -83,10 +93,8 @@ carry_out(struct proxy *x, struct pool *p, const struct plan *plan)
 		server_ask(server_of_slot(plan->slot), QUESTION_ROLE, NULL);
 		break;
 	case PLAN_CLOSE:
-		server_close(server_of_slot(plan->slot), FAULT_BY_PROXY, plan->why);
-		break;
 	case PLAN_EVICT:
-		evict(p, plan->why);
+		server_close(server_of_slot(plan->slot), FAULT_BY_PROXY, plan->why);
 		break;
 	case PLAN_REFUSE:
 		client_fail(client_of_waiter(plan->waiter), &plan->fault);
