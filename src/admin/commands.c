@@ -77,7 +77,8 @@ find_database(struct command_run *run, const char *name, enum lookup how, const 
 
 /* For a command whose argument, if any, is a database. False: the error is set. */
 static bool
-find_target(struct command_run *run, const struct sentence *said, enum lookup how, const char *verb, struct database **out)
+find_target(struct command_run *run, const struct sentence *said, enum lookup how, const char *verb,
+            struct database **out)
 {
 	*out = said->has_argument ? find_database(run, said->argument, how, verb) : NULL;
 	return *out || !said->has_argument;

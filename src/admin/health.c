@@ -104,7 +104,8 @@ health_is_started(const struct proxy *x, struct buf *out)
 	{
 		const struct cluster_load *load = node_owner(n, struct cluster_load, node);
 		bool is_done = is_judged(load);
-		buf_addf(out, "cluster %s: %s\n", cluster_name(load->cluster), is_done ? "judged" : "its Patroni has not answered yet");
+		buf_addf(out, "cluster %s: %s\n", cluster_name(load->cluster),
+		         is_done ? "judged" : "its Patroni has not answered yet");
 		all = all && is_done;
 	}
 	return all;

@@ -3,9 +3,9 @@
  *
  *   accept ─► http_on_connect (counted) ─► evhttp reads ─► on_request ─► places ─► evhttp writes ─► closed, uncounted
  *
- * evhttp's own time limit starts again with every byte, and it has no limit for the number of connections: a visitor here is
- * its connection seen from outside. We hold a second reference to its bufferevent, so that the descriptor stays ours to
- * shut down when its time is over, and is closed when both have let go.
+ * evhttp's own time limit starts again with every byte, and it has no limit for the number of connections: a visitor
+ * here is its connection seen from outside. We hold a second reference to its bufferevent, so that the descriptor stays
+ * ours to shut down when its time is over, and is closed when both have let go.
  * Invariant: visitors holds one entry per reference held; while it is full nobody is accepted.
  */
 #include "admin/http.h"
@@ -221,7 +221,16 @@ on_pause_over(void *context)
 static const char *
 reason_of(int status)
 {
-	return status == 200 ? "OK" : status == 404 ? "Not Found" : status == 405 ? "Method Not Allowed" : "Service Unavailable";
+	switch (status) {
+	case 200:
+		return "OK";
+	case 404:
+		return "Not Found";
+	case 405:
+		return "Method Not Allowed";
+	default:
+		return "Service Unavailable";
+	}
 }
 
 static void

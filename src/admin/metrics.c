@@ -146,7 +146,8 @@ static const struct metric metrics[] = {
 	MEMBER("lag_bytes", "lag_bytes", NUMBER, "WAL of the leader that a replica has not replayed"),
 	MEMBER("server_connections", "servers", NUMBER, "Server connections to it"),
 	MEMBER("server_active_connections", "active", NUMBER, "Server connections to it that are linked to a client"),
-	{ "pgsluice_member_role", GAUGE, "1, with the role of the member as a label", &show_members, role_labels, "role", ONE },
+	{ "pgsluice_member_role", GAUGE, "1, with the role of the member as a label", &show_members, role_labels, "role",
+	  ONE },
 };
 
 static void
@@ -348,7 +349,8 @@ add_clients(const struct proxy *x, struct buf *out)
 		count_client(&all, &labels);
 	}
 	buf_free(&labels);
-	add_head(out, "pgbouncer_client_connections", GAUGE, "Client connections by database, user, application_name and state");
+	add_head(out, "pgbouncer_client_connections", GAUGE,
+	         "Client connections by database, user, application_name and state");
 	HASH_ITER(hh, all, one, after)
 	{
 		buf_addf(out, "pgbouncer_client_connections%.*s %" PRIu64 "\n", (int)one->bytes, one->labels, one->count);
@@ -359,20 +361,22 @@ add_clients(const struct proxy *x, struct buf *out)
 
 /* ---- the process ---- */
 
+#define PROCESS(name, field, help) { "pgsluice_" name "_total", help, offsetof(struct proxy_counters, field) }
+
 static const struct {
 	const char *name, *help;
 	size_t      at; /* in struct proxy_counters */
 } counters[] = {
-	{ "pgsluice_clients_accepted_total", "Connections accepted", offsetof(struct proxy_counters, clients_accepted) },
-	{ "pgsluice_clients_refused_total", "Clients refused for a limit", offsetof(struct proxy_counters, clients_refused) },
-	{ "pgsluice_logins_failed_total", "Logins with a wrong password", offsetof(struct proxy_counters, logins_failed) },
-	{ "pgsluice_client_errors_total", "Clients ended for a mistake of theirs", offsetof(struct proxy_counters, client_errors) },
-	{ "pgsluice_servers_opened_total", "Server connections begun", offsetof(struct proxy_counters, servers_opened) },
-	{ "pgsluice_servers_failed_total", "Server connections that failed to log in", offsetof(struct proxy_counters, servers_failed) },
-	{ "pgsluice_servers_closed_total", "Server connections closed", offsetof(struct proxy_counters, servers_closed) },
-	{ "pgsluice_server_errors_total", "Servers that broke the protocol", offsetof(struct proxy_counters, server_errors) },
-	{ "pgsluice_cancels_received_total", "Cancel requests from clients", offsetof(struct proxy_counters, cancels_received) },
-	{ "pgsluice_cancels_forwarded_total", "Cancel requests sent to servers", offsetof(struct proxy_counters, cancels_forwarded) },
+	PROCESS("clients_accepted", clients_accepted, "Connections accepted"),
+	PROCESS("clients_refused", clients_refused, "Clients refused for a limit"),
+	PROCESS("logins_failed", logins_failed, "Logins with a wrong password"),
+	PROCESS("client_errors", client_errors, "Clients ended for a mistake of theirs"),
+	PROCESS("servers_opened", servers_opened, "Server connections begun"),
+	PROCESS("servers_failed", servers_failed, "Server connections that failed to log in"),
+	PROCESS("servers_closed", servers_closed, "Server connections closed"),
+	PROCESS("server_errors", server_errors, "Servers that broke the protocol"),
+	PROCESS("cancels_received", cancels_received, "Cancel requests from clients"),
+	PROCESS("cancels_forwarded", cancels_forwarded, "Cancel requests sent to servers"),
 };
 
 static void

@@ -1,4 +1,6 @@
-/* admin/show_clusters.c - SHOW MEMBERS and CLUSTERS, of our own: whom each cluster consists of, and what follows from it. */
+/*
+ * admin/show_clusters.c - SHOW MEMBERS and CLUSTERS, of our own: whom each cluster consists of, and what follows from it.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -11,9 +11,9 @@
 /* ---- VERSION ---- */
 
 /*
- * Tools take this text apart. pgbouncer_fdw reads the first number of the form a.b.c and chooses its column lists by it,
- * Datadog does the same, an exporter makes it a label, and "PgBouncer" is what people grep for: so the release comes first
- * whose tables these are, and our own name and release in brackets behind it.
+ * Tools take this text apart: pgbouncer_fdw chooses its column lists by the first number in it and wants 1.17 or more,
+ * Datadog reports the first a.b.c, exporters make all of it a label. So the release comes first whose tables these are,
+ * and our own name and release behind it.
  */
 #define VERSION_TEXT "PgBouncer " CONSOLE_VERSION " (pgsluice " PGSLUICE_VERSION ")"
 

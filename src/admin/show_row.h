@@ -21,7 +21,7 @@ struct database_config;
 #define COLUMN_COUNT(columns) ((uint16_t)(sizeof(columns) / sizeof((columns)[0])))
 
 /* show_pools.c */
-bool        slot_is_used(const struct proxy *x, const struct slot *s); /* idle for so long that it is checked before use */
+bool        slot_is_used(const struct proxy *x, const struct slot *s); /* idle for long: checked before use */
 const char *hosts_mode(const struct database_config *d); /* load_balance_hosts; NULL: there are not several hosts */
 uint64_t    console_clients(const struct proxy *x);
 

@@ -1,8 +1,8 @@
 /*
  * admin/show_stats.c - SHOW STATS, STATS_TOTALS, STATS_AVERAGES, TOTALS: figures per database and of all together.
  *
- * One row struct serves the four tables, which name the same figures differently. An average spans the time since the end of
- * the stats_period before the last (session/settle.c rolls them), so one to two periods.
+ * One row struct serves the tables, which name the same figures differently. An average spans the time since the end
+ * of the stats_period before the last (session/settle.c rolls them), so one to two periods.
  */
 #include <string.h>
 
