@@ -247,7 +247,7 @@ plan_wanted(struct pool *p, const struct plan_view *v, uint64_t *again_us)
 		if (at == NULL || !at->wants_open)
 			continue;
 		at->wants_open = false;
-		if (at->slots[SLOT_LOGIN].count > 0)
+		if (at->slots[SLOT_LOGIN].count + at->slots[SLOT_TESTED].count > 0)
 			continue;
 		struct node *last_used = list_first(&at->slots[SLOT_IDLE]);
 		struct slot *s = last_used ? node_owner(last_used, struct slot, node) : NULL;

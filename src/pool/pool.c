@@ -150,8 +150,8 @@ pool_take(struct pool *p, enum lane lane, uint64_t check_delay_us, bool round_ro
 				route_note(&load->recent, id);
 			return s;
 		}
-		if (request.excluded == 0)
-			at->wants_open = true; /* the member that should have had it */
+		if (request.excluded == 0 && (lane == LANE_READ || t->is_plain))
+			at->wants_open = true; /* the member that should have had it, of several */
 		request.excluded |= UINT64_C(1) << id;
 	}
 }
