@@ -297,8 +297,8 @@ reconnect(struct client *c, uint64_t now)
 	c->dies_us = 0;
 	if (may_die && script_chance(&c->script, 50))
 		c->dies_us = now + script_random(&c->script, 3000); /* perhaps before it has logged in */
-	else if (may_die && script_chance(&c->script, 800))
-		c->dies_us = now + script_random(&c->script, 4000000);
+	else if (may_die)
+		c->dies_us = now + script_random(&c->script, script_chance(&c->script, 700) ? 3000000 : 20000000);
 	if (!peer_open(&c->peer, &to, epoll_fd, c)) {
 		violation(c, "no connection", c->peer.why);
 		retire(c);
