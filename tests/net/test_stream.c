@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <sys/un.h>
 
-#include "suite.h"
+#include "../suite.h"
 
 static struct loop *loop;
 
@@ -40,8 +40,6 @@ START_TEST(pieces_arrive_in_order_however_many)
 		}
 		turn_until(loop, b.got.n == 5000);
 		ck_assert_mem_eq(b.got.p, p, 5000);
-		ck_assert_uint_eq(b.stream.bytes_in, 5000);
-		ck_assert_uint_eq(a.stream.bytes_out, 5000);
 		free(p);
 		end_free(&a);
 		end_free(&b);
