@@ -16,6 +16,7 @@
 #include "base/view.h"
 
 struct event_base;
+struct stream;
 struct event;
 
 enum {
@@ -26,10 +27,11 @@ enum {
 
 /* Output of one stream gathered during one event: pieces that still belong to others. */
 struct gather {
+	struct node node; /* in loop->dirty or loop->free_gathers */
+	struct stream *stream;
 	struct iovec piece[GATHER_MAX];
 	unsigned count;
 	size_t bytes;
-	struct gather *next_free;
 };
 
 /* The end of a turn, in this order. Each may be NULL. */
@@ -44,9 +46,9 @@ struct loop {
 	uint8_t *tls_out;         /* LOOP_SCRATCH_BYTES: gathered pieces put together for one TLS record */
 	uint8_t *scratch;         /* LOOP_SCRATCH_BYTES */
 	size_t scratch_used;
-	struct list dirty;        /* streams with a gather */
+	struct list dirty;        /* gathers that hold something */
+	struct list free_gathers;
 	struct list again;        /* streams whose kept input is to be handled without waiting for the socket */
-	struct gather *free_gathers;
 	struct loop_hooks hooks;
 	void *context;            /* of the hooks */
 	bool is_awake;            /* the clock was read in this turn */

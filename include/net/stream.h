@@ -55,7 +55,6 @@ struct stream {
 	struct gather *gather;  /* NULL: nothing gathered */
 	struct buf rest;        /* input not consumed yet */
 	struct buf pending;     /* output the socket did not take */
-	struct node dirty_node; /* in loop->dirty */
 	struct node again_node; /* in loop->again */
 	int fd;                 /* -1: closed */
 	bool is_connecting : 1;
@@ -69,7 +68,6 @@ struct stream {
 	bool is_watched : 1;    /* paused by stream_pause_watching() */
 	bool is_broken : 1;     /* sending failed: the owner is told before the end of the turn, not from within its call */
 	int error;              /* errno of that; 0: TLS */
-	uint64_t bytes_in, bytes_out; /* as the owner sees them, without TLS */
 };
 
 /* Take over a connected descriptor, which must be non-blocking. */

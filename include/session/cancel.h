@@ -10,6 +10,10 @@
 #include "session/client.h"
 #include "session/server.h"
 
+/* From here on this client can be named by a CancelRequest; until it is removed. */
+void cancel_keys_add(struct proxy *x, struct client *c);
+void cancel_keys_remove(struct proxy *x, struct client *c); /* harmless when it was not added */
+
 /* A CancelRequest that arrived on `from`, which is closed when it was delivered or turned out to be void. */
 void cancel_on_request(struct client *from, uint32_t pid, struct view key);
 /* Of our own: the client of s is gone, its query must not run on. */

@@ -62,7 +62,7 @@ struct client {
 	bool tells_wait : 1;       /* was told that it waits (query_wait_notify) */
 	bool is_failed : 1;        /* client_fail() ran: no further byte to it */
 	bool is_stalled : 1;       /* its next message waits for answers to earlier ones */
-	bool has_key : 1;          /* is in proxy->by_pid */
+	bool has_key : 1;          /* is in proxy->keys */
 	uint8_t minor;             /* of protocol 3 */
 	uint8_t skips;             /* enum client_skips */
 	struct waiter waiter;
@@ -71,7 +71,7 @@ struct client {
 	uint64_t query_us;         /* first message since the last ReadyForQuery; 0: none */
 
 	struct node node;          /* in proxy->clients, then closed_clients */
-	UT_hash_handle by_pid;
+	struct client *next_key;   /* in proxy->keys */
 	struct named *statements;  /* by the client's names */
 	struct buf unnamed;        /* the last unnamed Parse, so that it can follow its client to another server */
 	struct params *params_at_login;

@@ -45,6 +45,13 @@ struct console_ops {
 	void (*on_cancel)(struct client *c); /* a cancel request for what it runs */
 };
 
+/* Ids are given one after the other, so their low bits spread them; an entry costs a client one pointer. */
+struct cancel_keys {
+	struct client **chains;
+	uint32_t room; /* chains: a power of two, or 0 */
+	uint32_t count;
+};
+
 struct proxy_counters {
 	uint64_t clients_accepted, clients_refused, logins_failed;
 	uint64_t servers_opened, servers_failed, servers_closed;
@@ -80,7 +87,7 @@ struct proxy {
 	struct list clients;             /* struct client, by node; all states but closed */
 	struct list servers;
 	struct list closed_clients, closed_servers, cancels, closed_cancels;
-	struct client *by_pid;           /* logged in ones, by their cancel pid */
+	struct cancel_keys keys;         /* logged in clients by their cancel pid */
 	uint32_t client_count;           /* without console sessions: max_client_conn */
 	uint32_t last_id;                /* clients and servers share one counter, as in SHOW CLIENTS */
 	uint8_t cancel_secret[32];       /* cancel keys are derived from it */

@@ -47,6 +47,7 @@ loop_new(struct loop_hooks hooks, void *context)
 	loop->tls_out = heap_alloc(LOOP_SCRATCH_BYTES);
 	loop->scratch = heap_alloc(LOOP_SCRATCH_BYTES);
 	list_init(&loop->dirty);
+	list_init(&loop->free_gathers);
 	list_init(&loop->again);
 	clock_update();
 	return loop;
@@ -57,10 +58,10 @@ loop_free(struct loop *loop)
 {
 	if (loop == NULL)
 		return;
-	while (loop->free_gathers) {
-		struct gather *g = loop->free_gathers;
-		loop->free_gathers = g->next_free;
-		heap_free(g);
+	struct node *n;
+	while ((n = list_first(&loop->free_gathers)) != NULL) {
+		node_remove(n);
+		heap_free(node_owner(n, struct gather, node));
 	}
 	event_base_free(loop->base);
 	heap_free(loop->in);
@@ -83,7 +84,7 @@ loop_flush(struct loop *loop)
 {
 	struct node *n;
 	while ((n = list_first(&loop->dirty)) != NULL)
-		stream_flush(node_owner(n, struct stream, dirty_node));
+		stream_flush(node_owner(n, struct gather, node)->stream);
 	loop->scratch_used = 0;
 }
 

@@ -128,9 +128,8 @@ gather_release(struct stream *s)
 	if (g == NULL)
 		return;
 	s->gather = NULL;
-	node_remove(&s->dirty_node);
-	g->next_free = s->loop->free_gathers;
-	s->loop->free_gathers = g;
+	node_remove(&g->node);
+	list_prepend(&s->loop->free_gathers, &g->node);
 }
 
 void
@@ -312,15 +311,14 @@ static struct gather *
 gather_take(struct stream *s)
 {
 	struct loop *loop = s->loop;
-	struct gather *g = loop->free_gathers;
-	if (g)
-		loop->free_gathers = g->next_free;
-	else
-		g = heap_alloc(sizeof(*g));
+	struct node *n = list_first(&loop->free_gathers);
+	struct gather *g = n ? node_owner(n, struct gather, node) : heap_alloc(sizeof(*g));
+	node_remove(&g->node);
+	g->stream = s;
 	g->count = 0;
 	g->bytes = 0;
 	s->gather = g;
-	list_append(&loop->dirty, &s->dirty_node);
+	list_append(&loop->dirty, &g->node);
 	return g;
 }
 
@@ -343,7 +341,6 @@ stream_send(struct stream *s, struct view v)
 {
 	if (v.n == 0 || s->fd < 0 || s->is_ended || s->is_broken)
 		return;
-	s->bytes_out += v.n;
 	if (s->pending.n > 0) {
 		buf_add(&s->pending, v);
 		return;
@@ -478,7 +475,8 @@ handle_input(struct stream *s, struct view v)
 
 static bool handshake_step(struct stream *s);
 
-static void
+/* Whether anything came. */
+static bool
 receive(struct stream *s)
 {
 	struct loop *loop = s->loop;
@@ -486,25 +484,24 @@ receive(struct stream *s)
 	if (kept <= LOOP_IN_BYTES / 2) {
 		size_t n = read_some(s, loop->in + kept, LOOP_IN_BYTES - kept);
 		if (n == 0)
-			return;
+			return false;
 		if (kept > 0)
 			memcpy(loop->in, s->rest.p, kept);
-		s->bytes_in += n;
 		handle_input(s, view_of(loop->in, kept + n));
 	} else { /* a message that is handled whole and is larger than the loop's buffer grows where it is kept */
 		if (!buf_try_reserve(&s->rest, LOOP_IN_BYTES)) {
 			stream_end(s, STREAM_END_MEMORY, "no memory to keep a message");
-			return;
+			return false;
 		}
 		size_t n = read_some(s, s->rest.p + kept, s->rest.room - kept);
 		if (n == 0)
-			return;
+			return false;
 		s->rest.n += n;
-		s->bytes_in += n;
 		handle_input(s, buf_view(&s->rest));
 	}
 	if (s->fd >= 0 && !s->is_ended && s->ssl && !s->is_paused && SSL_has_pending(s->ssl))
 		ask_again(s);
+	return true;
 }
 
 /* Most pauses end before anything arrives; only now it is worth telling epoll. */
@@ -545,12 +542,8 @@ stream_on_readable(evutil_socket_t fd, short what, void *context)
 static void
 end_broken(struct stream *s)
 {
-	uint64_t before;
-	do {
-		before = s->bytes_in;
-		if (s->ssl == NULL && !s->is_paused)
-			receive(s);
-	} while (s->fd >= 0 && !s->is_ended && s->bytes_in > before);
+	while (s->ssl == NULL && !s->is_paused && s->fd >= 0 && !s->is_ended && receive(s))
+		;
 	if (s->fd >= 0)
 		stream_end_errno(s, STREAM_END_ERROR, s->error);
 }

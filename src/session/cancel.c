@@ -123,11 +123,60 @@ cancel_start(struct server *s, uint32_t owner, struct client *from)
 	}
 }
 
+static struct client **
+chain_of(const struct cancel_keys *k, uint32_t id)
+{
+	return &k->chains[id & (k->room - 1)];
+}
+
+static void
+grow_keys(struct cancel_keys *k)
+{
+	struct cancel_keys larger = { .room = k->room ? k->room * 2 : 64, .count = k->count };
+	larger.chains = heap_alloc(larger.room * sizeof(*larger.chains));
+	for (uint32_t i = 0; i < k->room; i++)
+		for (struct client *c = k->chains[i], *next; c; c = next) {
+			next = c->next_key;
+			struct client **chain = chain_of(&larger, c->id);
+			c->next_key = *chain;
+			*chain = c;
+		}
+	heap_free(k->chains);
+	*k = larger;
+}
+
+void
+cancel_keys_add(struct proxy *x, struct client *c)
+{
+	must(!c->has_key);
+	if (x->keys.count == x->keys.room)
+		grow_keys(&x->keys);
+	struct client **chain = chain_of(&x->keys, c->id);
+	c->next_key = *chain;
+	*chain = c;
+	c->has_key = true;
+	x->keys.count++;
+}
+
+void
+cancel_keys_remove(struct proxy *x, struct client *c)
+{
+	if (!c->has_key)
+		return;
+	struct client **at = chain_of(&x->keys, c->id);
+	while (*at != c)
+		at = &(*at)->next_key;
+	*at = c->next_key;
+	c->has_key = false;
+	x->keys.count--;
+}
+
 static struct client *
 find_owner(struct proxy *x, uint32_t pid, struct view key)
 {
-	struct client *c;
-	HASH_FIND(by_pid, x->by_pid, &pid, sizeof(pid), c);
+	struct client *c = x->keys.room ? *chain_of(&x->keys, pid) : NULL;
+	while (c && c->id != pid)
+		c = c->next_key;
 	if (c == NULL)
 		return NULL;
 	uint8_t ours[CANCEL_KEY_BYTES];
@@ -258,4 +307,5 @@ cancel_free_all(struct proxy *x)
 {
 	free_list(&x->cancels);
 	free_list(&x->closed_cancels);
+	heap_free(x->keys.chains);
 }

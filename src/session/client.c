@@ -199,8 +199,7 @@ client_close(struct client *c, enum fault_by by, const char *reason)
 		c->database->used_us = clock_now_us();
 		x->client_count--;
 	}
-	if (c->has_key)
-		HASH_DELETE(by_pid, x->by_pid, c);
+	cancel_keys_remove(x, c);
 	client_enter(c, CLIENT_CLOSED, reason);
 	stream_close(&c->stream);
 	node_remove(&c->node);

@@ -545,8 +545,7 @@ enter_console(struct client *c)
 		return;
 	}
 	client_login_free(c);
-	HASH_ADD(by_pid, x->by_pid, id, sizeof(c->id), c);
-	c->has_key = true;
+	cancel_keys_add(x, c);
 }
 
 static void
@@ -735,8 +734,7 @@ let_in(struct client *c)
 		         lane_name(c->lane), tls[0] ? " tls=" : "", tls);
 	}
 	client_login_free(c);
-	HASH_ADD(by_pid, c->proxy->by_pid, id, sizeof(c->id), c);
-	c->has_key = true;
+	cancel_keys_add(c->proxy, c);
 	client_enter(c, CLIENT_IDLE, "logged in");
 	stream_resume(&c->stream);
 }

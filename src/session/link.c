@@ -176,4 +176,6 @@ link_on_error(struct server *s)
 	for (uint32_t i = 0; i < sync; i++)
 		owed_pop(o);
 	o->is_skipping = !has_sync;
+	if (!has_sync)
+		o->is_open = true; /* a Query that seemed to close the row of messages was skipped with them */
 }

@@ -247,7 +247,7 @@ server_release(struct server *s)
 {
 	struct proxy *x = s->proxy;
 	struct pool *p = s->pool;
-	must(owed_is_empty(&s->owed) && s->link == NULL);
+	must(owed_is_empty(&s->owed) && !s->owed.is_open && s->link == NULL);
 	if (s->cancels > 0) { /* must not hit the next one's query: cancel.c comes back here */
 		if (s->state != SERVER_DRAINING && s->state != SERVER_SETTLING)
 			server_enter(s, SERVER_SETTLING, "a cancel request is under way");
@@ -321,18 +321,6 @@ server_answered(struct server *s)
 	server_release(s);
 }
 
-/* Draining, and nothing is owed any more. */
-static void
-server_drained(struct server *s)
-{
-	if (s->cancels > 0)
-		return; /* a ROLLBACK could be what is cancelled; cancel.c calls server_drain() again */
-	if (s->status == 'I')
-		server_release(s);
-	else
-		server_ask(s, QUESTION_ROLLBACK, "ROLLBACK");
-}
-
 /* A Sync alone would commit what its client began and did not live to end. In an explicit transaction it does no harm. */
 static void
 add_rollback(struct server *s, struct buf *b)
@@ -348,6 +336,33 @@ add_rollback(struct server *s, struct buf *b)
 	for (size_t i = 0; i < sizeof(sent); i++)
 		owed_push(&s->owed, (struct owed_item){ .what = sent[i], .to = OWED_TO_NOBODY });
 	s->unnamed_of = 0;
+}
+
+static void
+end_pipeline(struct server *s)
+{
+	struct buf b = { 0 };
+	add_rollback(s, &b);
+	request_sync(&b);
+	owed_push(&s->owed, (struct owed_item){ .what = OWED_SYNC, .to = OWED_TO_NOBODY });
+	stream_put(&s->stream, buf_view(&b));
+	buf_free(&b);
+}
+
+/* Draining, and nothing is owed any more. */
+static void
+server_drained(struct server *s)
+{
+	if (s->owed.is_open) { /* after an error it skips everything up to a Sync, also what seemed to be the end */
+		end_pipeline(s);
+		return;
+	}
+	if (s->cancels > 0)
+		return; /* a ROLLBACK could be what is cancelled; cancel.c calls server_drain() again */
+	if (s->status == 'I')
+		server_release(s);
+	else
+		server_ask(s, QUESTION_ROLLBACK, "ROLLBACK");
 }
 
 void
@@ -369,16 +384,12 @@ server_drain(struct server *s)
 		s->is_copy_in = false;
 		request_copy_fail(&b, "the client has left");
 	}
-	struct owed *o = &s->owed;
-	if (o->is_open) {
-		add_rollback(s, &b);
-		request_sync(&b);
-		owed_push(o, (struct owed_item){ .what = OWED_SYNC, .to = OWED_TO_NOBODY });
-	}
 	if (b.n > 0)
 		stream_put(&s->stream, buf_view(&b));
 	buf_free(&b);
-	if (owed_is_empty(o))
+	if (s->owed.is_open)
+		end_pipeline(s);
+	if (owed_is_empty(&s->owed))
 		server_drained(s);
 	else
 		cancel_server(s);
@@ -715,6 +726,8 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 	}
 	pass(s, f, all, goes);
 	link_on_error(s);
+	if (s->state == SERVER_DRAINING && owed_is_empty(&s->owed))
+		server_drained(s);
 	if (s->loose_syncs > 0)
 		s->slot.is_close_needed = true; /* an answer too many may follow: nobody else may meet it */
 	return true;

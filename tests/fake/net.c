@@ -131,7 +131,6 @@ fake_deliver(struct wire *w, struct view bytes)
 	if (s == NULL || s->is_ended)
 		return;
 	buf_add(&s->rest, bytes);
-	s->bytes_in += bytes.n;
 	handle(s);
 }
 
@@ -218,7 +217,6 @@ stream_send(struct stream *s, struct view v)
 	struct wire *w = wire_of(s);
 	must(!s->is_connecting);
 	buf_add(&w->out, v);
-	s->bytes_out += v.n;
 	if (w->is_full && !s->is_blocked) {
 		s->is_blocked = true;
 		s->ops->on_blocked(s->owner);
