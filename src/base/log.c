@@ -81,18 +81,40 @@ log_open(const struct log_target *target)
 	return true;
 }
 
+/* Bytes of the UTF-8 character at s; 0: it is none. */
+static size_t
+utf8_bytes(const unsigned char *s)
+{
+	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
+	           : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+	for (size_t i = 1; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	bool is_too_long = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
+	bool is_none = (s[0] == 0xed && s[1] >= 0xa0) || (s[0] == 0xf4 && s[1] >= 0x90); /* surrogates, beyond Unicode */
+	return n > 1 && (is_too_long || is_none) ? 0 : n;
+}
+
+/* What others said may be anything: the line stays JSON, also where it is cut. */
 static void
-add_json_string(struct text *line, const char *s)
+add_json_string(struct text *line, const char *string)
 {
 	text_add(line, "\"");
-	for (; *s && !line->is_cut; s++) {
-		unsigned char c = (unsigned char)*s;
-		if (c == '"' || c == '\\')
-			text_addf(line, "\\%c", c);
-		else if (c < 0x20)
-			text_addf(line, "\\u%04x", c);
+	for (const unsigned char *s = (const unsigned char *)string; *s;) {
+		char one[8];
+		size_t n = utf8_bytes(s);
+		if (*s == '"' || *s == '\\')
+			snprintf(one, sizeof(one), "\\%c", *s);
+		else if (*s < 0x20)
+			snprintf(one, sizeof(one), "\\u%04x", *s);
 		else
-			text_addf(line, "%c", c);
+			snprintf(one, sizeof(one), "%.*s", n ? (int)n : 1, n ? (const char *)s : "?");
+		if (line->n + strlen(one) + 1 >= line->room) {
+			line->is_cut = true;
+			return;
+		}
+		text_add(line, one);
+		s += n ? n : 1;
 	}
 	text_add(line, "\"");
 }
@@ -148,7 +170,8 @@ log_write(enum log_level level, const char *tag, const char *format, ...)
 		storage[line.n++] = '}';
 	} else {
 		add_date(&line, ' ', " UTC");
-		text_addf(&line, " [%d] %s %s %s", (int)getpid(), levels[level].name, tag, message);
+		text_addf(&line, " [%d] %s %s ", (int)getpid(), levels[level].name, tag);
+		text_add_view(&line, view_of_string(message)); /* one line per event, whatever others said */
 	}
 	storage[line.n++] = '\n';
 	if (out.to_stderr)
