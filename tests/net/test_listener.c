@@ -1,0 +1,301 @@
+/* tests/net/test_listener.c - net/listener and net/resolve, on loopback. */
+#include "ends.h"
+
+#include <errno.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "../suite.h"
+#include "net/listener.h"
+#include "net/resolve.h"
+
+/* libevent 2.1 forgets a question that is open when its DNS client is freed: at the end of the process only. */
+const char *__lsan_default_suppressions(void);
+const char *
+__lsan_default_suppressions(void)
+{
+	return "leak:evdns_getaddrinfo\n";
+}
+
+static struct loop *loop;
+static int accepted, refused, last_fd = -1;
+static bool was_unix;
+
+static void
+begin(void)
+{
+	loop = loop_new((struct loop_hooks){ 0 }, NULL);
+	accepted = refused = 0;
+}
+
+static void
+on_caller(void *context, int fd, bool is_unix, bool is_last)
+{
+	accepted += !is_last;
+	refused += is_last;
+	was_unix = is_unix;
+	ck_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	if (last_fd >= 0)
+		close(last_fd);
+	last_fd = fd;
+}
+
+static uint16_t
+free_port(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	getsockname(fd, (struct sockaddr *)&a, &n);
+	close(fd);
+	return ntohs(a.sin_port);
+}
+
+static int
+call(uint16_t port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port) };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static const struct listener_options plain = { .backlog = 128, .socket = { .keepalive = true, .keepidle_s = 5 } };
+
+START_TEST(callers_are_accepted_until_it_is_paused_or_closed)
+{
+	char reason[200];
+	struct text why = TEXT_IN(reason);
+	begin();
+	uint16_t port = free_port();
+	struct listener *l = listener_open_tcp(loop, "127.0.0.1", port, &plain, on_caller, NULL, &why);
+	ck_assert_msg(l != NULL, "%s", reason);
+	int fd[100];
+	for (int i = 0; i < 100; i++)
+		fd[i] = call(port);
+	turn_until(loop, accepted == 100);
+	ck_assert(!was_unix);
+	for (int i = 0; i < 100; i++)
+		close(fd[i]);
+	listener_tune(l, &plain);
+	listener_pause(l);
+	fd[0] = call(port);
+	turns(loop, 5);
+	ck_assert_int_eq(accepted, 100);
+	close(fd[0]);
+	ck_assert_ptr_null(listener_open_tcp(loop, "127.0.0.1", port, &plain, on_caller, NULL, &why));
+	ck_assert_ptr_nonnull(strstr(reason, "in use"));
+	listener_close(l);
+	ck_assert_int_eq(call(port), -1);
+	listener_close(NULL);
+	loop_free(loop);
+}
+END_TEST
+
+START_TEST(every_address_and_names_can_be_listened_on)
+{
+	char reason[200];
+	struct text why = TEXT_IN(reason);
+	begin();
+	uint16_t port = free_port();
+	struct listener *l = listener_open_tcp(loop, "*", port, &plain, on_caller, NULL, &why);
+	ck_assert_msg(l != NULL, "%s", reason);
+	int fd = call(port);
+	turn_until(loop, accepted == 1);
+	close(fd);
+	listener_close(l);
+	struct listener_options shared = plain;
+	shared.reuse_port = true;
+	l = listener_open_tcp(loop, "localhost", port, &shared, on_caller, NULL, &why);
+	struct listener *second = listener_open_tcp(loop, "localhost", port, &shared, on_caller, NULL, &why);
+	ck_assert_msg(l && second, "%s", reason);
+	listener_close(l);
+	listener_close(second);
+	ck_assert_ptr_null(listener_open_tcp(loop, "no such name", port, &plain, on_caller, NULL, &why));
+	ck_assert_ptr_null(listener_open_tcp(loop, "192.0.2.1", port, &plain, on_caller, NULL, &why)); /* not ours */
+	loop_free(loop);
+}
+END_TEST
+
+START_TEST(a_full_process_refuses_politely_and_accepts_again_later)
+{
+	char reason[200];
+	struct text why = TEXT_IN(reason);
+	begin();
+	uint16_t port = free_port();
+	struct listener *l = listener_open_tcp(loop, "127.0.0.1", port, &plain, on_caller, NULL, &why);
+	int caller = call(port), second = call(port);
+	struct rlimit before, none = { 0 };
+	getrlimit(RLIMIT_NOFILE, &before);
+	int next = dup(0);
+	close(next);
+	none.rlim_max = before.rlim_max;
+	none.rlim_cur = (rlim_t)next;
+	setrlimit(RLIMIT_NOFILE, &none);
+	turn_until(loop, refused == 1);
+	ck_assert_int_eq(accepted, 0);
+	setrlimit(RLIMIT_NOFILE, &before);
+	turn_until(loop, accepted == 1);
+	close(caller);
+	close(second);
+	listener_close(l);
+	loop_free(loop);
+}
+END_TEST
+
+START_TEST(a_unix_socket_is_made_with_its_mode_and_removed)
+{
+	char reason[200], path[80];
+	struct text why = TEXT_IN(reason);
+	struct stat st;
+	begin();
+	snprintf(path, sizeof(path), "/tmp/pgsluice-test-%d.sock", (int)getpid());
+	struct listener *l = listener_open_unix(loop, path, 0600, "", &plain, on_caller, NULL, &why);
+	ck_assert_msg(l != NULL, "%s", reason);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(st.st_mode & 0777, 0600);
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	strcpy(a.sun_path, path);
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	turn_until(loop, accepted == 1);
+	ck_assert(was_unix);
+	close(fd);
+	/* in use; then left over from a crash */
+	ck_assert_ptr_null(listener_open_unix(loop, path, 0600, "", &plain, on_caller, NULL, &why));
+	ck_assert_ptr_nonnull(strstr(reason, "in use"));
+	ck_assert_int_eq(stat(path, &st), 0);
+	listener_close(l);
+	ck_assert_int_ne(stat(path, &st), 0);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	close(fd);
+	l = listener_open_unix(loop, path, 0777, "root", &plain, on_caller, NULL, &why);
+	ck_assert_msg(l != NULL, "%s", reason);
+	listener_close(l);
+	ck_assert_ptr_null(listener_open_unix(loop, path, 0777, "no such group", &plain, on_caller, NULL, &why));
+	ck_assert_int_ne(stat(path, &st), 0);
+	char longer[200];
+	memset(longer, 'x', sizeof(longer));
+	longer[0] = '/';
+	longer[sizeof(longer) - 1] = '\0';
+	ck_assert_ptr_null(listener_open_unix(loop, longer, 0777, "", &plain, on_caller, NULL, &why));
+	ck_assert_ptr_null(listener_open_unix(loop, "/nonexistent/socket", 0777, "", &plain, on_caller, NULL, &why));
+	l = listener_open_unix(loop, "@pgsluice-test-abstract", 0777, "", &plain, on_caller, NULL, &why);
+	ck_assert_msg(l != NULL, "%s", reason);
+	listener_close(l);
+	loop_free(loop);
+}
+END_TEST
+
+/* ---- names ---- */
+
+static struct resolved heard;
+static int answers;
+
+static void
+on_answer(void *context, const struct resolved *answer)
+{
+	heard = *answer;
+	answers++;
+}
+
+static uint16_t
+heard_port(char *host, size_t room)
+{
+	uint16_t port;
+	address_text((struct sockaddr *)&heard.at[0].address, host, room, &port);
+	return port;
+}
+
+START_TEST(numbers_and_paths_are_answered_at_once)
+{
+	char host[64];
+	begin();
+	answers = 0;
+	struct resolver *r = resolver_new(loop, SECOND_US, SECOND_US);
+	ck_assert_ptr_null(resolve_name(r, "127.0.0.1", 5432, on_answer, NULL));
+	ck_assert_uint_eq(heard_port(host, sizeof(host)), 5432);
+	ck_assert_str_eq(host, "127.0.0.1");
+	resolve_name(r, "::1", 5433, on_answer, NULL);
+	ck_assert_uint_eq(heard_port(host, sizeof(host)), 5433);
+	ck_assert_str_eq(host, "::1");
+	resolve_name(r, "/var/run/postgresql", 5432, on_answer, NULL);
+	ck_assert_uint_eq(heard.count, 1);
+	ck_assert_str_eq(((struct sockaddr_un *)(void *)&heard.at[0].address)->sun_path, "/var/run/postgresql/.s.PGSQL.5432");
+	resolve_name(r, "@abstract", 5432, on_answer, NULL);
+	ck_assert_int_eq(((struct sockaddr_un *)(void *)&heard.at[0].address)->sun_path[0], '\0');
+	char longer[200];
+	memset(longer, 'x', sizeof(longer));
+	longer[0] = '/';
+	longer[sizeof(longer) - 1] = '\0';
+	resolve_name(r, longer, 5432, on_answer, NULL);
+	ck_assert_uint_eq(heard.count, 0);
+	ck_assert_int_eq(answers, 5);
+	resolver_free(r);
+	loop_free(loop);
+}
+END_TEST
+
+START_TEST(names_of_etc_hosts_are_found_and_remembered)
+{
+	char host[64];
+	begin();
+	answers = 0;
+	struct resolver *r = resolver_new(loop, 60 * SECOND_US, SECOND_US);
+	resolve_name(r, "localhost", 1111, on_answer, NULL);
+	turn_until(loop, answers == 1);
+	ck_assert_msg(heard.count > 0, "%s", heard.error);
+	ck_assert_uint_eq(heard_port(host, sizeof(host)), 1111);
+	ck_assert_ptr_null(resolve_name(r, "localhost", 2222, on_answer, NULL));
+	ck_assert_int_eq(answers, 2);
+	ck_assert_uint_eq(heard_port(host, sizeof(host)), 2222);
+	const void *at = NULL;
+	struct remembered_name name;
+	ck_assert(resolver_next(r, &at, &name));
+	ck_assert_str_eq(name.host, "localhost");
+	ck_assert(!resolver_next(r, &at, &name));
+	resolver_free(r);
+	loop_free(loop);
+}
+END_TEST
+
+START_TEST(questions_may_be_given_up_and_shared_and_left_open)
+{
+	begin();
+	answers = 0;
+	struct resolver *r = resolver_new(loop, 60 * SECOND_US, SECOND_US);
+	struct resolve_request *q[3];
+	for (int i = 0; i < 3; i++)
+		q[i] = resolve_name(r, "nobody-has-this-name.invalid", 1, on_answer, NULL);
+	turns(loop, 2);
+	if (answers == 0) { /* no name server: the question is open; else it has failed by now */
+		resolve_cancel(q[1]);
+		resolve_cancel(NULL);
+	} else {
+		ck_assert_uint_eq(heard.count, 0);
+		ck_assert_ptr_nonnull(heard.error);
+	}
+	resolver_free(r); /* with questions open */
+	loop_free(loop);
+}
+END_TEST
+
+int
+main(void)
+{
+	const TTest *const rules[] = {
+		callers_are_accepted_until_it_is_paused_or_closed,
+		every_address_and_names_can_be_listened_on,
+		a_full_process_refuses_politely_and_accepts_again_later,
+		a_unix_socket_is_made_with_its_mode_and_removed,
+		numbers_and_paths_are_answered_at_once,
+		names_of_etc_hosts_are_found_and_remembered,
+		questions_may_be_given_up_and_shared_and_left_open,
+	};
+	return suite_run("net/listener, net/resolve", rules, sizeof(rules) / sizeof(rules[0]));
+}
