@@ -12,9 +12,11 @@
 #ifndef NET_FETCH_H
 #define NET_FETCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/text.h"
 #include "base/view.h"
 
 struct loop;
@@ -46,8 +48,10 @@ struct fetch_answer {
 
 typedef void fetch_done_fn(const struct fetch_answer *answer, void *context);
 
-/* NULL when libcurl can't be had (no memory). The loop must outlive the fetcher. */
+/* The loop must outlive the fetcher. libcurl is not loaded before it is needed. */
 struct fetcher *fetcher_open(struct loop *loop);
+/* Can it fetch? Loads libcurl; false, and a sentence in *why, when that can't be had. Asked before the first fetch_get(). */
+bool            fetcher_is_ready(struct fetcher *f, struct text *why);
 void            fetcher_close(struct fetcher *f); /* cancels what is under way; NULL is fine */
 
 /* Never NULL: what is wrong with the request itself is also told by the done function, later. */

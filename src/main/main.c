@@ -16,7 +16,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <curl/curl.h>
+#include <curl/curlver.h>
 #include <event2/event.h>
 #include <openssl/crypto.h>
 
@@ -77,7 +77,8 @@ static void
 print_version(void)
 {
 	printf("pgsluice " PGSLUICE_VERSION "\n");
-	printf("libevent %s\n%s\n%s\n", event_get_version(), OpenSSL_version(OPENSSL_VERSION), curl_version());
+	printf("libevent %s\n%s\nlibcurl " LIBCURL_VERSION " (of the build; loaded when there is a Patroni to ask)\n", event_get_version(),
+	       OpenSSL_version(OPENSSL_VERSION));
 }
 
 struct options {
@@ -448,7 +449,6 @@ main(int argc, char **argv)
 	for (int i = 0; i < config->warnings.count; i++)
 		log_warning("config", "%s", config->warnings.lines[i]);
 	raise_descriptors(&config->settings);
-	curl_global_init(CURL_GLOBAL_ALL);
 
 	char reason[4096];
 	struct text why = TEXT_IN(reason);
@@ -468,6 +468,5 @@ main(int argc, char **argv)
 		status = 0;
 	}
 	finish(&p);
-	curl_global_cleanup();
 	return status;
 }

@@ -11,7 +11,6 @@
  */
 #include "net/fetch.h"
 
-#include <curl/curl.h>
 #include <event2/event.h>
 #include <string.h>
 
@@ -21,6 +20,7 @@
 #include "base/list.h"
 #include "base/must.h"
 #include "config.h"
+#include "curl.h"
 #include "net/loop.h"
 
 #define TIMEOUT_MS_PRESET 1000
@@ -30,7 +30,7 @@
 
 struct fetcher {
 	struct loop  *loop;
-	CURLM        *multi;
+	CURLM        *multi;   /* NULL until it is first needed */
 	struct timer *timer;   /* when curl wants to be called without an event */
 	struct list   fetches; /* of struct fetch; owned */
 };
@@ -50,7 +50,7 @@ struct fetch {
 	char            error[CURL_ERROR_SIZE];
 };
 
-/* One of curl's sockets, remembered by curl_multi_assign(). */
+/* One of curl's sockets, remembered by curl.multi_assign(). */
 struct fetch_socket {
 	struct event *event;
 };
@@ -91,7 +91,7 @@ fetch_outcome_name(enum fetch_outcome outcome)
 static void
 fetch_free(struct fetch *fetch)
 {
-	curl_easy_cleanup(fetch->easy);
+	curl.easy_cleanup(fetch->easy);
 	buf_free(&fetch->body);
 	heap_free(fetch);
 }
@@ -100,7 +100,7 @@ fetch_free(struct fetch *fetch)
 static void
 fetch_leave(struct fetch *fetch)
 {
-	curl_multi_remove_handle(fetch->fetcher->multi, fetch->easy);
+	curl.multi_remove_handle(fetch->fetcher->multi, fetch->easy);
 	node_remove(&fetch->node);
 }
 
@@ -108,7 +108,7 @@ static void
 fetch_finish(struct fetch *fetch, CURLcode code)
 {
 	long status = 0;
-	curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl.easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
 	struct fetch_answer answer = {
 		.outcome = outcome_of(fetch, code),
 		.status = (int)status,
@@ -122,7 +122,7 @@ fetch_finish(struct fetch *fetch, CURLcode code)
 	else
 		answer.error = code == CURLE_OK    ? "the answer ended within its headers"
 		               : fetch->error[0] ? fetch->error
-		                                 : curl_easy_strerror(code);
+		                                 : curl.easy_strerror(code);
 	fetch_leave(fetch);
 	fetch->done(&answer, fetch->context);
 	fetch_free(fetch);
@@ -134,12 +134,12 @@ fetcher_collect(struct fetcher *f)
 {
 	int left;
 	CURLMsg *message;
-	while ((message = curl_multi_info_read(f->multi, &left)) != NULL) {
+	while ((message = curl.multi_info_read(f->multi, &left)) != NULL) {
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		char *fetch = NULL;
 		CURLcode code = message->data.result; /* the message goes with its handle */
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &fetch);
+		curl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &fetch);
 		fetch_finish((struct fetch *)(void *)fetch, code);
 	}
 }
@@ -153,7 +153,7 @@ fetcher_on_socket(evutil_socket_t fd, short what, void *context)
 	loop_enter(f->loop);
 	int running;
 	int action = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
-	curl_multi_socket_action(f->multi, fd, action, &running);
+	curl.multi_socket_action(f->multi, fd, action, &running);
 	fetcher_collect(f);
 }
 
@@ -162,7 +162,7 @@ fetcher_on_timer(void *context)
 {
 	struct fetcher *f = context;
 	int running;
-	curl_multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	curl.multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	fetcher_collect(f);
 }
 
@@ -176,13 +176,13 @@ fetch_want_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *a
 	if (s)
 		event_free(s->event);
 	if (what == CURL_POLL_REMOVE) {
-		curl_multi_assign(f->multi, fd, NULL);
+		curl.multi_assign(f->multi, fd, NULL);
 		heap_free(s);
 		return 0;
 	}
 	if (s == NULL) {
 		s = heap_alloc(sizeof(*s));
-		curl_multi_assign(f->multi, fd, s);
+		curl.multi_assign(f->multi, fd, s);
 	}
 	short events = EV_PERSIST;
 	if (what & CURL_POLL_IN)
@@ -238,23 +238,27 @@ fetch_on_body(char *p, size_t size, size_t n, void *context)
 struct fetcher *
 fetcher_open(struct loop *loop)
 {
-	static bool is_ready; /* curl counts: once is enough for the process */
-	if (!is_ready && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-		return NULL;
-	is_ready = true;
-	CURLM *multi = curl_multi_init();
-	if (multi == NULL)
-		return NULL;
 	struct fetcher *f = heap_alloc(sizeof(*f));
 	f->loop = loop;
-	f->multi = multi;
 	f->timer = timer_new(loop, fetcher_on_timer, f);
 	list_init(&f->fetches);
-	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, fetch_want_socket);
-	curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, f);
-	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, fetch_want_timer);
-	curl_multi_setopt(multi, CURLMOPT_TIMERDATA, f);
 	return f;
+}
+
+bool
+fetcher_is_ready(struct fetcher *f, struct text *why)
+{
+	if (f->multi)
+		return true;
+	if (!curl_load(why))
+		return false;
+	f->multi = curl.multi_init();
+	must(f->multi != NULL); /* a small allocation */
+	curl.multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, fetch_want_socket);
+	curl.multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f);
+	curl.multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, fetch_want_timer);
+	curl.multi_setopt(f->multi, CURLMOPT_TIMERDATA, f);
+	return true;
 }
 
 void
@@ -264,7 +268,8 @@ fetcher_close(struct fetcher *f)
 		return;
 	list_each(&f->fetches, n, after)
 		fetch_cancel(node_owner(n, struct fetch, node));
-	curl_multi_cleanup(f->multi);
+	if (f->multi)
+		curl.multi_cleanup(f->multi);
 	timer_free(f->timer);
 	heap_free(f);
 }
@@ -274,42 +279,45 @@ fetch_set_options(struct fetch *fetch, const struct fetch_request *request)
 {
 	CURL *easy = fetch->easy;
 	long timeout_ms = request->timeout_ms ? request->timeout_ms : TIMEOUT_MS_PRESET;
-	curl_easy_setopt(easy, CURLOPT_URL, request->url);
-	curl_easy_setopt(easy, CURLOPT_PRIVATE, fetch);
-	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, fetch->error);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, fetch_on_body);
-	curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
-	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, fetch_on_header);
-	curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch);
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms);
-	curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)fetch->body_max);
-	curl_easy_setopt(easy, CURLOPT_USERAGENT, PACKAGE_NAME "/" PACKAGE_VERSION);
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_0);
-	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* not even one from the environment */
-	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, DNS_CACHE_SECONDS);
+	curl.easy_setopt(easy, CURLOPT_URL, request->url);
+	curl.easy_setopt(easy, CURLOPT_PRIVATE, fetch);
+	curl.easy_setopt(easy, CURLOPT_ERRORBUFFER, fetch->error);
+	curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, fetch_on_body);
+	curl.easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
+	curl.easy_setopt(easy, CURLOPT_HEADERFUNCTION, fetch_on_header);
+	curl.easy_setopt(easy, CURLOPT_HEADERDATA, fetch);
+	curl.easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
+	curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms);
+	curl.easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)fetch->body_max);
+	curl.easy_setopt(easy, CURLOPT_USERAGENT, PACKAGE_NAME "/" PACKAGE_VERSION);
+	curl.easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_0);
+	curl.easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+	curl.easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+	curl.easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl.easy_setopt(easy, CURLOPT_PROXY, ""); /* not even one from the environment */
+	curl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl.easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, DNS_CACHE_SECONDS);
 #if LIBCURL_VERSION_NUM >= 0x075500
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 #else
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
+	curl.easy_setopt(easy, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
 #endif
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* Without it, giving up a request whose name is still being resolved waits for the resolver's thread: up to
 	 * half a minute of a standing loop when DNS is away. */
-	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+	curl.easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 #endif
 }
 
 struct fetch *
 fetch_get(struct fetcher *f, const struct fetch_request *request, fetch_done_fn *done, void *context)
 {
+	char reason[200];
+	struct text why = TEXT_IN(reason);
+	must(fetcher_is_ready(f, &why)); /* whoever has URLs has asked before */
 	struct fetch *fetch = heap_alloc(sizeof(*fetch));
 	fetch->fetcher = f;
-	fetch->easy = curl_easy_init();
+	fetch->easy = curl.easy_init();
 	must(fetch->easy != NULL); /* a small allocation */
 	fetch->body_max = request->body_max ? request->body_max : BODY_MAX_PRESET;
 	fetch->began_us = clock_exact_us();
@@ -317,7 +325,7 @@ fetch_get(struct fetcher *f, const struct fetch_request *request, fetch_done_fn 
 	fetch->context = context;
 	fetch_set_options(fetch, request);
 	list_append(&f->fetches, &fetch->node);
-	CURLMcode code = curl_multi_add_handle(f->multi, fetch->easy); /* asks for the timer: curl starts from the loop */
+	CURLMcode code = curl.multi_add_handle(f->multi, fetch->easy); /* asks for the timer: curl starts from the loop */
 	must(code == CURLM_OK);
 	return fetch;
 }

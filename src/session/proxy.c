@@ -71,6 +71,16 @@ on_topology(struct cluster *cluster, const struct topology *old, const struct to
 	pools_upkeep(x, load);
 }
 
+/* Patroni is asked by HTTP: is there anything to ask, and can we? */
+static bool
+can_ask(struct proxy *x, const struct config *config, struct text *why)
+{
+	for (int i = 0; i < config->cluster_count; i++)
+		if (config->clusters[i].patroni_count > 0)
+			return fetcher_is_ready(x->fetcher, why);
+	return true;
+}
+
 static void
 open_cluster(struct proxy *x, const struct cluster_config *config)
 {
@@ -166,9 +176,14 @@ proxy_new(struct config *config, char **environment, struct text *why)
 		                 &x->closed_servers, &x->cancels, &x->closed_cancels, &x->console_waits };
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		list_init(lists[i]);
+	settle_open(x);
+	if (!can_ask(x, config, why)) {
+		x->config = NULL; /* the caller's still */
+		proxy_free(x);
+		return NULL;
+	}
 	for (int i = 0; i < config->cluster_count; i++)
 		open_cluster(x, &config->clusters[i]);
-	settle_open(x);
 	return x;
 }
 
@@ -480,7 +495,7 @@ proxy_reload(struct proxy *x, struct text *why)
 		config_free(now);
 		return false;
 	}
-	if (!load_users(&now->settings, &users, why)) {
+	if (!can_ask(x, now, why) || !load_users(&now->settings, &users, why)) {
 		tls_context_unref(tls_clients);
 		tls_context_unref(tls_servers);
 		config_free(now);
