@@ -26,6 +26,8 @@ link_join(struct client *c, struct server *s)
 	c->link = s;
 	s->link = c;
 	s->linked_us = now;
+	if (c->query_us)
+		c->query_us = now; /* waiting is not running */
 	s->is_soiled = true;
 	s->question_failed = false;
 	slot_enter(&s->slot, s->slot.at, SLOT_ACTIVE, now);
