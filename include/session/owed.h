@@ -39,6 +39,7 @@ enum owed_to {
 struct owed_item {
 	uint8_t what; /* enum owed_what */
 	uint8_t to;   /* enum owed_to */
+	bool is_unnamed;             /* PARSE or CLOSE of the unnamed statement */
 	bool is_duplicate;           /* PARSE of a name that the client has: the error will name ours, and must name this one */
 	struct named *named;         /* PARSE: what the client may now call it. CLOSE: what it may not any more. A reference */
 	struct statement *statement; /* PARSE: what the server will hold. CLOSE of our own: what not any more. A reference */

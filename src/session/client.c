@@ -523,7 +523,7 @@ client_run_parse(struct client *c, const struct frame *f, struct view all)
 			buf_add(&c->unnamed, all);
 		c->link->unnamed_of = c->id;
 	}
-	owe(c, (struct owed_item){ .what = OWED_PARSE });
+	owe(c, (struct owed_item){ .what = OWED_PARSE, .is_unnamed = is_unnamed });
 	forward(c, f, all);
 	return FLOW_MORE;
 }
@@ -537,12 +537,12 @@ bring_unnamed(struct client *c)
 		return;
 	if (c->unnamed.n > 0) {
 		stream_put(&s->stream, buf_view(&c->unnamed));
-		owe(c, (struct owed_item){ .what = OWED_PARSE, .to = OWED_TO_NOBODY });
+		owe(c, (struct owed_item){ .what = OWED_PARSE, .to = OWED_TO_NOBODY, .is_unnamed = true });
 	} else {
 		struct buf b = { 0 };
 		request_close(&b, 'S', "");
 		stream_put(&s->stream, buf_view(&b));
-		owe(c, (struct owed_item){ .what = OWED_CLOSE, .to = OWED_TO_NOBODY });
+		owe(c, (struct owed_item){ .what = OWED_CLOSE, .to = OWED_TO_NOBODY, .is_unnamed = true });
 		buf_free(&b);
 	}
 	s->unnamed_of = c->id;
@@ -569,6 +569,8 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 		return client_protocol_error(c, "Bind message during COPY from the client");
 	struct server *s = c->link;
 	if (head.statement[0] == '\0') {
+		if (translates(c) && must_wait(c, "", NULL))
+			return FLOW_WAIT;
 		bring_unnamed(c);
 		owe(c, (struct owed_item){ .what = OWED_BIND });
 		forward(c, f, all);
@@ -612,9 +614,11 @@ client_run_describe(struct client *c, const struct frame *f, struct view all)
 	if (is_in_copy(c))
 		return client_protocol_error(c, "Describe message during COPY from the client");
 	struct named *named = NULL;
-	if (target.kind == 'S' && target.name[0] == '\0')
+	if (target.kind == 'S' && target.name[0] == '\0') {
+		if (translates(c) && must_wait(c, "", NULL))
+			return FLOW_WAIT;
 		bring_unnamed(c);
-	else if (target.kind == 'S' && translates(c)) {
+	} else if (target.kind == 'S' && translates(c)) {
 		named = named_find(c->statements, target.name);
 		if (must_wait(c, target.name, named ? named->statement : NULL))
 			return FLOW_WAIT;
@@ -663,7 +667,7 @@ client_run_close(struct client *c, const struct frame *f, struct view all)
 		buf_free(&c->unnamed);
 		c->link->unnamed_of = c->id; /* whosever it was: now there is none, as this client wants it */
 	}
-	owe(c, (struct owed_item){ .what = OWED_CLOSE });
+	owe(c, (struct owed_item){ .what = OWED_CLOSE, .is_unnamed = target.kind == 'S' && target.name[0] == '\0' });
 	forward(c, f, all);
 	return FLOW_MORE;
 }

@@ -156,7 +156,7 @@ undo(struct server *s, struct owed_item *item)
 		else
 			named_list(&s->link->statements, item->named);
 	}
-	if (item->named == NULL && item->statement == NULL && (item->what == OWED_PARSE || item->what == OWED_CLOSE))
+	if (item->is_unnamed)
 		s->unnamed_of = 0; /* the unnamed one is still what it was: perhaps somebody else's */
 	owed_item_fini(item);
 }
@@ -173,8 +173,10 @@ link_on_error(struct server *s)
 	while (sync < o->count && owed_at(o, sync)->what != OWED_SYNC)
 		sync++;
 	bool has_sync = sync < o->count;
-	for (uint32_t i = sync; i > 0; i--)
-		undo(s, owed_at(o, i - 1));
+	for (uint32_t i = sync; i > 0; i--) {
+		struct owed_item item = *owed_at(o, i - 1); /* a copy: the queue still counts what was tentative */
+		undo(s, &item);
+	}
 	for (uint32_t i = 0; i < sync; i++)
 		owed_pop(o);
 	o->is_skipping = !has_sync;

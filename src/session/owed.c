@@ -18,7 +18,7 @@ static void
 count(struct owed *o, const struct owed_item *item, int by)
 {
 	o->readies += (uint32_t)(owed_ends_with_ready(item->what) ? by : 0);
-	o->tentative += (uint32_t)(item->named || item->statement ? by : 0);
+	o->tentative += (uint32_t)(item->named || item->statement || item->is_unnamed ? by : 0);
 }
 
 static void
@@ -103,8 +103,11 @@ owed_is_uncertain(const struct owed *o, const char *name, const struct statement
 		return false;
 	for (uint32_t i = o->count; i > 0; i--) {
 		const struct owed_item *item = owed_at(o, i - 1);
+		bool is_it = item->is_unnamed && name[0] == '\0';
 		if (owed_ends_with_ready(item->what))
 			has_passed_ready = true;
+		else if (is_it)
+			return has_passed_ready; /* done or skipped together with what asks, or not */
 		else if (has_passed_ready && ((item->named && strcmp(item->named->name, name) == 0) ||
 		                              (st && (item->statement == st || (item->named && item->named->statement == st)))))
 			return true;

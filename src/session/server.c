@@ -476,7 +476,7 @@ server_deallocated_all(struct server *s)
 			continue;
 		if (item->statement)
 			holdings_keep(&s->holdings, item->statement);
-		if (item->named && item->named->is_listed)
+		if (s->link && item->named && item->named->is_listed)
 			item->named->is_kept = true;
 	}
 	holdings_clear(&s->holdings);

@@ -16,7 +16,7 @@
 #include "base/buf.h"
 #include "net/stream.h"
 
-enum { WIRES_MAX = 256 };
+enum { WIRES_MAX = 4096 };
 
 struct wire {
 	int fd;                 /* its number; fake */
@@ -41,6 +41,7 @@ void fake_fail_connects(bool on);     /* from here on stream_connect() fails at 
 
 void fake_turn(struct loop *loop);
 void fake_advance(struct loop *loop, uint64_t us); /* with a turn after each timer that is due */
+bool fake_has_room(void);             /* for a few more wires */
 void fake_reset(void);                /* forget all wires */
 
 #endif
