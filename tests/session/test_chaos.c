@@ -28,6 +28,7 @@ struct person {
 	struct wire *wire;
 	struct buf says;       /* not delivered yet */
 	unsigned number;       /* of a client: in its marks */
+	bool is_standby;       /* of a server: has said so */
 	bool is_in, is_first, is_skipping, is_in_copy, is_simple_copy;
 	char status;           /* of a server: I, T, E */
 	char names[NAMES][40], texts[NAMES][80]; /* of a server: its statements */
@@ -53,6 +54,8 @@ static struct person clients[CLIENTS], servers[SERVERS];
 static struct proxy *x;
 static uint64_t seed, playing;
 static unsigned numbers;
+static bool is_cluster;
+static uint16_t leader_port;
 
 static unsigned
 below(unsigned n)
@@ -103,6 +106,17 @@ text_of(struct person *s, const char *name, bool is_new)
 	return NULL;
 }
 
+/* PostgreSQL tells that it was promoted in front of a ReadyForQuery. */
+static void
+server_is_ready(struct person *s)
+{
+	bool is_standby = is_cluster && s->wire->port != leader_port;
+	if (is_cluster && s->is_standby != is_standby)
+		say(s, true, "ParameterStatus in_hot_standby %s", is_standby ? "on" : "off");
+	s->is_standby = is_standby;
+	say(s, true, "ReadyForQuery %c", s->status);
+}
+
 static void
 server_error(struct person *s, const char *state, const char *text, bool is_simple)
 {
@@ -110,7 +124,7 @@ server_error(struct person *s, const char *state, const char *text, bool is_simp
 	if (s->status == 'T')
 		s->status = 'E';
 	if (is_simple)
-		say(s, true, "ReadyForQuery %c", s->status);
+		server_is_ready(s);
 	else
 		s->is_skipping = true;
 }
@@ -157,7 +171,7 @@ server_copy(struct person *s, const struct words *w)
 		s->is_in_copy = false;
 		say(s, true, "CommandComplete \"COPY 1\"");
 		if (s->is_simple_copy)
-			say(s, true, "ReadyForQuery %c", s->status);
+			server_is_ready(s);
 	} else if (strcmp(w->at[0], "CopyData") != 0 && strcmp(w->at[0], "Sync") != 0 && strcmp(w->at[0], "Flush") != 0) {
 		s->is_in_copy = false;
 		server_error(s, "57014", "COPY failed", s->is_simple_copy);
@@ -171,19 +185,21 @@ server_hears(struct person *s, const struct words *w)
 	char *text;
 	if (strcmp(what, "StartupMessage") == 0) {
 		say(s, true, "Authentication 0 | ParameterStatus server_version 16.1 | ParameterStatus application_name \"\" | "
-		             "BackendKeyData %u keyy | ReadyForQuery I", (unsigned)s->wire->fd);
+		             "BackendKeyData %u keyy", (unsigned)s->wire->fd);
+		s->is_standby = s->wire->port == leader_port; /* so that it tells */
+		server_is_ready(s);
 	} else if (strcmp(what, "CancelRequest") == 0 || strcmp(what, "Terminate") == 0) {
 		fake_end(s->wire);
 	} else if (s->is_in_copy) {
 		server_copy(s, w);
 	} else if (strcmp(what, "Sync") == 0) {
 		s->is_skipping = false;
-		say(s, true, "ReadyForQuery %c", s->status);
+		server_is_ready(s);
 	} else if (s->is_skipping || strncmp(what, "Copy", 4) == 0 || strcmp(what, "Flush") == 0) {
 		return;
 	} else if (strcmp(what, "Query") == 0) {
 		if (server_run(s, w->at[1], true))
-			say(s, true, "ReadyForQuery %c", s->status);
+			server_is_ready(s);
 	} else if (strcmp(what, "Parse") == 0) {
 		text = text_of(s, w->at[1], true);
 		if (s->status == 'E' && !strstr(w->at[2], "ROLLBACK"))
@@ -266,7 +282,7 @@ client_comes(struct person *c)
 {
 	buf_free(&c->says);
 	*c = (struct person){ .wire = fake_accept_begin(), .number = ++numbers };
-	proxy_accept(x, c->wire->fd, false, false, LANE_WRITE);
+	proxy_accept(x, c->wire->fd, false, false, below(3) ? LANE_WRITE : LANE_READ);
 	say(c, false, "StartupMessage user=%s database=app%s", below(4) ? "app" : "other", below(3) ? "" : " search_path=x");
 }
 
@@ -370,6 +386,8 @@ client_acts(struct person *c)
 static void
 admin_acts(void)
 {
+	if (below(4) == 0)
+		leader_port = (uint16_t)(7001 + below(2));
 	switch (below(40)) {
 	case 0: proxy_pause(x, NULL); break;
 	case 1: proxy_reconnect(x, NULL); break;
@@ -408,14 +426,18 @@ play(uint64_t with_seed, unsigned steps)
 {
 	static const char *const modes[] = { "transaction", "session", "transaction", "statement" };
 	static char *environment[] = { NULL };
-	char text[600];
+	char text[800];
 	seed = playing = with_seed;
 	numbers = 0;
 	clock_set(1000 * SECOND_US);
-	snprintf(text, sizeof(text), "[databases]\napp = host=127.0.0.1 port=7001\n[pgsluice]\nauth_type = any\nhttp_port = 0\n"
+	is_cluster = with_seed % 3 == 0;
+	leader_port = 7001;
+	snprintf(text, sizeof(text), "%s[pgsluice]\nauth_type = any\nhttp_port = 0\n"
 	         "server_tls_sslmode = disable\ndefault_pool_size = %u\nmax_prepared_statements = %u\npool_mode = %s\n"
 	         "server_login_retry = 1\nquery_timeout = 30\nserver_check_delay = 5\nmax_db_connections = %u\n"
-	         "cancel_wait_timeout = 10\n", 1 + below(4), 1 + below(3), modes[with_seed % 4], below(3) ? 0 : 3);
+	         "cancel_wait_timeout = 10\n",
+	         is_cluster ? "[clusters]\nmain = hosts=127.0.0.1:7001,127.0.0.1:7002\n[databases]\napp = cluster=main\n"
+	                    : "[databases]\napp = host=127.0.0.1 port=7001\n", 1 + below(4), 1 + below(3), modes[with_seed % 4], below(3) ? 0 : 3);
 	struct config_errors errors = { 0 };
 	struct config *config = config_load_bytes("chaos", view_of_string(text), environment, &errors);
 	expect(config != NULL, "%s", config ? "" : errors.lines[0]);
