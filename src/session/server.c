@@ -580,6 +580,17 @@ is_loose_ready(const struct server *s, char letter)
 	return letter == BE_READY_FOR_QUERY && s->loose_syncs > 0 && (first == NULL || !owed_ends_with_ready(first->what));
 }
 
+/* A client that was stalled until it is clear what its message means: it may be clear now. NULL is fine. */
+static void
+go_on(struct client *c)
+{
+	if (c == NULL || !c->is_stalled)
+		return;
+	c->is_stalled = false;
+	if (!c->stream.is_blocked && !c->link->stream.is_blocked)
+		stream_resume(&c->stream);
+}
+
 static bool
 server_run_ready(struct server *s, const struct frame *f, struct view all)
 {
@@ -612,11 +623,7 @@ server_run_ready(struct server *s, const struct frame *f, struct view all)
 		count_ready(s, s->link);
 	}
 	link_pop_ours(s);
-	if (s->link && s->link->is_stalled) {
-		s->link->is_stalled = false;
-		if (!s->link->stream.is_blocked && !s->stream.is_blocked)
-			stream_resume(&s->link->stream);
-	}
+	go_on(s->link);
 	if (!owed_is_empty(&s->owed))
 		return true;
 	switch ((enum server_state)s->state) {
@@ -726,6 +733,7 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 	}
 	pass(s, f, all, goes);
 	link_on_error(s);
+	go_on(s->link); /* no ReadyForQuery comes before its next Sync */
 	if (s->state == SERVER_DRAINING && owed_is_empty(&s->owed))
 		server_drained(s);
 	if (s->loose_syncs > 0)

@@ -124,6 +124,7 @@ def _starter(place: Place, backend: str | None) -> Iterator[Start]:
         started.append(each)
         return each.start(wait)
 
+    start.place = place  # type: ignore[attr-defined]
     yield start
     problems = []
     for each in started:

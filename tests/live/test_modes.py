@@ -280,6 +280,22 @@ def test_a_client_that_dies_in_a_transaction_leaves_no_lock(two: Sluice, postgre
     assert both_servers(two) == backends
 
 
+@pytest.mark.parametrize("end", ["answered", "at once", "goodbye"])
+def test_a_pipeline_without_its_sync_is_not_committed(two: Sluice, end: str) -> None:
+    """PostgreSQL commits it at the Sync, and rolls it back when there is none."""
+    with two.connect() as connection:
+        connection.execute("DROP TABLE IF EXISTS half; CREATE TABLE half (id int)")
+        with Wire(two.port) as client:
+            client.login()
+            client.send(wire.parse("", "INSERT INTO half VALUES (1)"), wire.bind(), wire.execute())
+            if end == "answered":
+                client.send(wire.FLUSH).until(b"C")
+            elif end == "goodbye":
+                client.send(wire.TERMINATE)
+        connection.execute("BEGIN; LOCK TABLE half; COMMIT")  # then the other one has ended, one way or another
+        assert connection.execute("SELECT count(*) FROM half").fetchone() == (0,)
+
+
 def test_a_client_that_dies_in_a_query_gets_it_cancelled(two: Sluice, postgres: Postgres) -> None:
     backends = both_servers(two)
     client = Wire(two.port).login()
