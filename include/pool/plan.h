@@ -38,6 +38,7 @@ struct plan_view {
 
 enum {
 	LOGINS_AT_ONCE = 16,            /* connections of one pool being opened to one member */
+	LOGIN_LATE_US = 1000 * 1000,    /* a login that took so long already may never come about */
 	ROLE_ASK_INTERVAL_US = 15000,   /* between two bare Syncs to one session */
 };
 

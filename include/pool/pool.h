@@ -43,7 +43,7 @@ struct slot {
 	enum slot_state state;
 	bool is_standby;        /* the session itself said in_hot_standby = on, or pg_is_in_recovery() */
 	bool is_close_needed;   /* RECONNECT, RELOAD, a lost member: close when free */
-	uint64_t born_us;       /* login done */
+	uint64_t born_us;       /* login begun; then, login done */
 	uint64_t free_us;       /* since when it is idle */
 	uint64_t asked_us;      /* when its role was last asked for while it was idle */
 };

@@ -108,28 +108,56 @@ plan_open(struct pool_member *at, const struct waiter *w, const struct plan_view
 	return (struct plan){ .act = PLAN_NOTHING };
 }
 
+/* Logins that may never come about: a member that is cut off does not even refuse. *again_us: when there is another. */
+static uint32_t
+late_logins(const struct pool_member *at, const struct plan_view *v, uint64_t *again_us)
+{
+	uint32_t late = 0;
+	list_each(&at->slots[SLOT_LOGIN], n, after)
+	{
+		const struct slot *s = node_owner(n, struct slot, node);
+		if (v->now_us >= s->born_us + LOGIN_LATE_US)
+			late++;
+		else
+			*again_us = sooner(*again_us, s->born_us + LOGIN_LATE_US);
+	}
+	return late;
+}
+
+/* One of several for this lane? `pass` 1: reads without a replica fall back to the leader. */
+static bool
+is_fit(const struct topology *t, uint16_t index, enum lane lane, int pass)
+{
+	if (t->is_plain)
+		return true;
+	return lane == LANE_READ && pass == 0 ? t->member[index].why_not_read == NULL : index == t->leader;
+}
+
 /*
  * Connections on their way that will serve those who wait in this lane: logins and questions at the members that it goes
- * to. One to another member, which may never come about, is no reason to wait.
+ * to. One to another member, or one that is late while there are other members, is no reason to wait.
  */
 static bool
-is_served(const struct pool *p, enum lane lane)
+is_served(const struct pool *p, enum lane lane, bool count_late, const struct plan_view *v, uint64_t *again_us)
 {
 	const struct topology *t = p->database->load->topology;
-	if (t->is_plain)
-		return pool_slots(p, SLOT_LOGIN) + pool_slots(p, SLOT_TESTED) >= pool_waiting(p);
-	uint32_t coming = 0;
-	bool is_any_fit = false;
-	for (int pass = 0; pass < 2 && !is_any_fit; pass++) /* reads without a replica fall back to the leader */
+	uint32_t coming = 0, late = 0;
+	int fit = 0;
+	uint64_t next_late_us = 0;
+	for (int pass = 0; pass < 2 && fit == 0; pass++)
 		for (uint16_t i = 0; i < t->count; i++) {
-			const struct member *m = &t->member[i];
-			const struct pool_member *at = p->at[m->id];
-			bool is_fit = lane == LANE_READ && pass == 0 ? m->why_not_read == NULL : i == t->leader;
-			is_any_fit = is_any_fit || is_fit;
-			if (is_fit && at)
-				coming += at->slots[SLOT_LOGIN].count + at->slots[SLOT_TESTED].count;
+			if (!is_fit(t, i, lane, pass))
+				continue;
+			fit++;
+			const struct pool_member *at = p->at[t->member[i].id];
+			if (at == NULL)
+				continue;
+			coming += at->slots[SLOT_LOGIN].count + at->slots[SLOT_TESTED].count;
+			late += late_logins(at, v, &next_late_us);
 		}
-	return coming >= p->waiting[lane].count;
+	if (fit > 1)
+		*again_us = sooner(*again_us, next_late_us);
+	return coming - (count_late ? 0 : late) >= (t->is_plain ? pool_waiting(p) : p->waiting[lane].count);
 }
 
 /* Nobody leads: a standing session is the first to notice that its member was promoted, if it is asked. */
@@ -189,15 +217,24 @@ plan_lane(struct pool *p, enum lane lane, const struct plan_view *v, uint64_t *a
 		.busy = load->busy,
 		.recent = &load->recent,
 	};
+	struct pool_member *slow = NULL; /* where logins are late: only when no other member can have one more */
 	struct route r;
 	while ((r = route_choose(t, &request)).result == ROUTE_MEMBER) {
 		struct pool_member *at = pool_at(p, t->member[r.index].id);
 		struct plan plan = ask_idle(at, lane, v, again_us);
-		if (plan.act == PLAN_NOTHING && !is_served(p, lane))
+		uint64_t unused_us = 0;
+		if (plan.act == PLAN_NOTHING && late_logins(at, v, &unused_us) > 0)
+			slow = slow ? slow : at;
+		else if (plan.act == PLAN_NOTHING && !is_served(p, lane, false, v, again_us))
 			plan = plan_open(at, w, v, again_us);
 		if (plan.act != PLAN_NOTHING)
 			return plan;
 		request.excluded |= UINT64_C(1) << at->id;
+	}
+	if (slow && !is_served(p, lane, true, v, again_us)) {
+		struct plan plan = plan_open(slow, w, v, again_us);
+		if (plan.act != PLAN_NOTHING)
+			return plan;
 	}
 	if (request.excluded == 0 && r.result == ROUTE_REFUSE)
 		return (struct plan){

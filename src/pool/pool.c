@@ -83,6 +83,8 @@ slot_enter(struct slot *s, struct pool_member *at, enum slot_state to, uint64_t 
 	}
 	if (to == SLOT_ACTIVE)
 		load->busy[at->id]++;
+	if (to == SLOT_LOGIN)
+		s->born_us = now_us;
 	if (to == SLOT_IDLE)
 		s->free_us = now_us;
 	list_prepend(&at->slots[to], &s->node); /* the last one used is the first to be taken again */

@@ -88,6 +88,64 @@ START_TEST(what_is_on_its_way_to_a_replica_does_not_serve_a_writer)
 }
 END_TEST
 
+START_TEST(a_login_that_is_late_is_no_reason_to_leave_another_member_alone)
+{
+	struct waiter reader, writer;
+	world_begin();
+	wait_for(&reader, LANE_READ);
+	struct plan plan = plan_now();
+	struct slot *first = open_planned(&plan);
+	plan = plan_now();
+	ck_assert_int_eq(plan.act, PLAN_NOTHING);
+	ck_assert_uint_eq(plan.again_us, w.view.now_us + LOGIN_LATE_US); /* nothing else would wake us */
+	w.view.now_us += LOGIN_LATE_US;
+	plan = plan_now();
+	struct slot *second = open_planned(&plan);
+	ck_assert_uint_eq(second->at->id, 3 - first->at->id); /* of 1 and 2 the other one */
+	ck_assert_int_eq(plan_now().act, PLAN_NOTHING);
+	w.view.now_us += LOGIN_LATE_US; /* that one is late as well: no more than one for each that waits at the slow ones */
+	ck_assert_int_eq(plan_now().act, PLAN_NOTHING);
+
+	wait_for(&writer, LANE_WRITE); /* there is one leader: late or not, its login is waited for */
+	plan = plan_now();
+	ck_assert_uint_eq(plan.member, 0);
+	open_planned(&plan);
+	w.view.now_us += LOGIN_LATE_US;
+	plan = plan_now();
+	ck_assert_int_eq(plan.act, PLAN_NOTHING);
+	ck_assert_uint_eq(plan.again_us, 0);
+	pool_leave(&reader);
+	pool_leave(&writer);
+	world_end();
+}
+END_TEST
+
+START_TEST(at_hosts_without_roles_a_late_login_counts_for_its_own_host_only)
+{
+	struct waiter waiters[2];
+	world_begin();
+	world_plain();
+	for (int i = 0; i < 2; i++)
+		wait_for(&waiters[i], LANE_WRITE);
+	struct slot *late = NULL;
+	for (int i = 0; i < 2; i++) {
+		struct plan plan = plan_now();
+		late = open_planned(&plan);
+	}
+	ck_assert_int_eq(plan_now().act, PLAN_NOTHING);
+	w.view.now_us += LOGIN_LATE_US;
+	for (int i = 0; i < 2; i++) {
+		struct plan plan = plan_now();
+		ck_assert_uint_ne(plan.member, late->at->id);
+		open_planned(&plan);
+	}
+	ck_assert_int_eq(plan_now().act, PLAN_NOTHING);
+	for (int i = 0; i < 2; i++)
+		pool_leave(&waiters[i]);
+	world_end();
+}
+END_TEST
+
 START_TEST(only_so_many_logins_at_once)
 {
 	struct waiter waiters[40];
@@ -473,6 +531,8 @@ main(void)
 		one_connection_is_opened_for_each_that_waits_up_to_the_size,
 		what_is_being_tested_counts_as_on_its_way,
 		what_is_on_its_way_to_a_replica_does_not_serve_a_writer,
+		a_login_that_is_late_is_no_reason_to_leave_another_member_alone,
+		at_hosts_without_roles_a_late_login_counts_for_its_own_host_only,
 		only_so_many_logins_at_once,
 		the_reserve_is_opened_for_who_waited_long,
 		a_member_that_refused_is_left_alone_for_a_while,
