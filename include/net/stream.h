@@ -83,6 +83,8 @@ bool stream_is_open(const struct stream *s);
  * As a client: `host` is sent as SNI and checked as the context says. on_open follows. False: no memory. */
 bool stream_start_tls_server(struct stream *s, struct tls_context *context, struct view taken);
 bool stream_start_tls_client(struct stream *s, struct tls_context *context, const char *host, bool alpn);
+/* Has the peer asked for PostgreSQL's protocol by name (ALPN)? Once the handshake is done. */
+bool stream_has_alpn(const struct stream *s);
 /* "TLSv1.3/TLS_AES_256_GCM_SHA384" into text, or "" in clear. */
 void stream_describe_tls(const struct stream *s, char *text, size_t room);
 

@@ -743,6 +743,16 @@ stream_start_tls_client(struct stream *s, struct tls_context *context, const cha
 	return true;
 }
 
+bool
+stream_has_alpn(const struct stream *s)
+{
+	const unsigned char *name;
+	unsigned bytes = 0;
+	if (s->ssl)
+		SSL_get0_alpn_selected(s->ssl, &name, &bytes);
+	return bytes > 0; /* no other can have been selected: net/tls.c */
+}
+
 void
 stream_describe_tls(const struct stream *s, char *text, size_t room)
 {

@@ -33,7 +33,7 @@
 enum { MINOR_MAX = 2, STARTUP_PARAMS_MAX = 64, LEARNED_MAX = 1000, APPLICATION_NAME_MAX = 63 };
 
 struct client_login {
-	bool asked_ssl, asked_gss;
+	bool asked_ssl, asked_gss, is_direct_tls;
 	char user[USER_NAME_MAX];
 	char database[DATABASE_NAME_MAX];
 	char application_name[APPLICATION_NAME_MAX + 1];
@@ -166,7 +166,7 @@ on_direct_tls(struct client *c, struct view in)
 		refuse(c, FAULT_BY_CLIENT, SQLSTATE_PROTOCOL_VIOLATION, "TLS is not offered here (client_tls_sslmode)");
 		return in.n;
 	}
-	c->login->asked_ssl = true;
+	c->login->asked_ssl = c->login->is_direct_tls = true;
 	client_enter(c, CLIENT_TLS, "direct TLS");
 	if (!stream_start_tls_server(&c->stream, c->proxy->tls_clients, in))
 		refuse(c, FAULT_BY_PROXY, SQLSTATE_INTERNAL_ERROR, "TLS could not be started");
@@ -177,6 +177,11 @@ void
 client_login_on_tls(struct client *c)
 {
 	client_enter(c, CLIENT_STARTUP, "TLS is up");
+	/* Else a client of another protocol could be led to us: that of a web page, say. Source: PostgreSQL 17,
+	 * SSL Session Encryption. */
+	if (c->login->is_direct_tls && !stream_has_alpn(&c->stream))
+		refuse(c, FAULT_BY_CLIENT, SQLSTATE_PROTOCOL_VIOLATION,
+		       "received direct SSL connection request without ALPN protocol negotiation extension");
 }
 
 /* Keep a parameter for a server to judge. False: refused. */

@@ -284,6 +284,12 @@ stream_start_tls_client(struct stream *s, struct tls_context *context, const cha
 	return false;
 }
 
+bool
+stream_has_alpn(const struct stream *s)
+{
+	return false;
+}
+
 void
 stream_describe_tls(const struct stream *s, char *text, size_t room)
 {

@@ -164,3 +164,18 @@ def test_certificates_are_read_anew_at_a_reload(sluices: Start, tls: Path) -> No
     assert "reloaded" in front.reload()
     with front.connect(host="localhost", sslmode="verify-full", sslrootcert=f"{tls}/ca.crt") as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_direct_tls_must_name_the_protocol(sluices: Start, tls: Path) -> None:
+    front: Sluice = sluices(client_tls_sslmode="allow", **server_files(tls))
+    for protocols in (["postgresql"], []):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(f"{tls}/ca.crt")
+        if protocols:
+            context.set_alpn_protocols(protocols)
+        with Wire(front.port) as client:
+            client.socket = context.wrap_socket(client.socket, server_hostname="localhost")
+            if protocols:
+                assert client.login().ask("SELECT 1") == [[b"1"]]
+            else:
+                assert client.error()["C"] == "08P01"

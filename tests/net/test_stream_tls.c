@@ -166,12 +166,27 @@ START_TEST(the_first_bytes_of_direct_tls_may_have_been_read_already)
 		stream_resume(&b.stream);
 		ck_assert(stream_start_tls_server(&b.stream, server_side, view_of(hello, (size_t)n)));
 		turn_until(loop, a.opened && b.opened);
+		ck_assert(stream_has_alpn(&b.stream));
 		stream_put(&a.stream, VIEW("hi"));
 		turn_until(loop, b.got.n == 2);
 		end_free(&a);
 		end_free(&b);
 	}
 	finish(&a, NULL);
+}
+END_TEST
+
+START_TEST(who_does_not_name_the_protocol_is_known_for_it)
+{
+	struct end a, b;
+	begin(&(struct tls_files){ 0 });
+	two_ends(loop, &a, &b, true);
+	ck_assert(!stream_has_alpn(&b.stream));
+	ck_assert(stream_start_tls_server(&b.stream, server_side, (struct view){ 0 }));
+	ck_assert(stream_start_tls_client(&a.stream, client_side, "db.example", false));
+	turn_until(loop, a.opened && b.opened);
+	ck_assert(!stream_has_alpn(&b.stream));
+	finish(&a, &b);
 }
 END_TEST
 
@@ -327,6 +342,7 @@ main(void)
 		megabytes_pass_with_pauses_and_small_buffers,
 		what_openssl_holds_is_handled_after_a_pause_without_the_socket,
 		the_first_bytes_of_direct_tls_may_have_been_read_already,
+		who_does_not_name_the_protocol_is_known_for_it,
 		a_watched_pause_sees_the_peer_leave_through_tls,
 		the_authority_and_the_name_are_checked_as_asked_for,
 		who_does_not_speak_tls_is_told_apart,
