@@ -33,7 +33,6 @@ struct listener *listener_open_tcp(struct loop *loop, const char *address, uint1
 struct listener *listener_open_unix(struct loop *loop, const char *path, int mode, const char *group,
                                     const struct listener_options *o, listener_fn *fn, void *context, struct text *why);
 void listener_tune(struct listener *l, const struct listener_options *o); /* at reload */
-void listener_pause(struct listener *l);
 void listener_close(struct listener *l); /* also removes the socket's file; NULL is fine */
 
 #endif

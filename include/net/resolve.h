@@ -24,6 +24,7 @@ struct resolved {
 
 struct resolver;
 struct resolver *resolver_new(struct loop *loop, uint64_t ttl_us, uint64_t failure_ttl_us);
+void resolver_tune(struct resolver *r, uint64_t ttl_us, uint64_t failure_ttl_us); /* at reload: for later answers */
 void resolver_free(struct resolver *r);
 
 /* The callback may run before the return. A handle that is not NULL may be cancelled until then. */

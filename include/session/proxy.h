@@ -92,8 +92,9 @@ struct proxy {
 	uint32_t last_id;                /* clients and servers share one counter, as in SHOW CLIENTS */
 	uint8_t cancel_secret[32];       /* cancel keys are derived from it */
 
-	void (*on_stop)(void *context);  /* main's: closes the listeners. Called once, when stopping begins */
-	void *on_stop_context;
+	void (*on_stop)(void *context);   /* main's: closes the listeners. Called once, when stopping begins */
+	void (*on_reload)(void *context); /* main's: log and listeners as the new configuration says */
+	void *process;                    /* the context of both */
 	struct buf compose;              /* a message being made; whoever makes the next one clears it */
 	struct timer *every_second;
 	struct timer *replan;            /* plans that wait for a time */

@@ -47,6 +47,7 @@ struct door {
 
 struct process {
 	struct proxy *proxy;
+	const struct options *options;
 	struct http *http;
 	struct door doors[LISTENERS_MAX];
 	unsigned door_count;
@@ -77,8 +78,8 @@ static void
 print_version(void)
 {
 	printf("pgsluice " PGSLUICE_VERSION "\n");
-	printf("libevent %s\n%s\nlibcurl " LIBCURL_VERSION " (of the build; loaded when there is a Patroni to ask)\n", event_get_version(),
-	       OpenSSL_version(OPENSSL_VERSION));
+	printf("libevent %s\n%s\n", event_get_version(), OpenSSL_version(OPENSSL_VERSION));
+	printf("libcurl " LIBCURL_VERSION " (of the build; loaded when there is a Patroni to ask)\n");
 }
 
 struct options {
@@ -140,6 +141,7 @@ read_options(int argc, char **argv, struct options *o)
 	return -1;
 }
 
+/* Also at a reload: a file that was rotated away is made anew. */
 static bool
 open_log(const struct settings *set, const struct options *o)
 {
@@ -151,10 +153,7 @@ open_log(const struct settings *set, const struct options *o)
 		.syslog_ident = set->syslog ? set->syslog_ident : NULL,
 		.syslog_facility = set->syslog_facility,
 	};
-	if (log_open(&target))
-		return true;
-	fprintf(stderr, "pgsluice: logfile \"%s\": %s\n", set->logfile, strerror(errno));
-	return false;
+	return log_open(&target);
 }
 
 /* As many descriptors as the system lets us have; and a word if they can't be enough. */
@@ -285,6 +284,21 @@ close_doors(void *context)
 		}
 }
 
+/* What the proxy itself knows nothing of, after a new configuration was taken over. */
+static void
+apply_settings(void *context)
+{
+	struct process *p = context;
+	const struct settings *set = &p->proxy->config->settings;
+	const struct listener_options o = listener_options_of(set);
+	if (!open_log(set, p->options))
+		log_error("main", "logfile \"%s\": %s; the log goes on where it went", set->logfile, strerror(errno));
+	for (unsigned i = 0; i < p->door_count; i++)
+		if (p->doors[i].listener)
+			listener_tune(p->doors[i].listener, &o);
+	raise_descriptors(set); /* says so when max_client_conn has outgrown them */
+}
+
 /* ---- signals ---- */
 
 static void
@@ -407,7 +421,8 @@ start(struct process *p, const struct options *o)
 		return false;
 	}
 	p->proxy->on_stop = close_doors;
-	p->proxy->on_stop_context = p;
+	p->proxy->on_reload = apply_settings;
+	p->proxy->process = p;
 	take_signals(p);
 	return write_pidfile(p, set->pidfile) && become(o->user ? o->user : set->user);
 }
@@ -443,6 +458,7 @@ main(int argc, char **argv)
 		return 1;
 	}
 	if (!open_log(&config->settings, &o)) {
+		fprintf(stderr, "pgsluice: logfile \"%s\": %s\n", config->settings.logfile, strerror(errno));
 		config_free(config);
 		return 1;
 	}
@@ -452,7 +468,7 @@ main(int argc, char **argv)
 
 	char reason[4096];
 	struct text why = TEXT_IN(reason);
-	struct process p = { .proxy = proxy_new(config, environ, &why) };
+	struct process p = { .proxy = proxy_new(config, environ, &why), .options = &o };
 	if (p.proxy == NULL) {
 		fprintf(stderr, "pgsluice: %s\n", reason);
 		config_free(config);

@@ -267,13 +267,6 @@ listener_tune(struct listener *l, const struct listener_options *o)
 }
 
 void
-listener_pause(struct listener *l)
-{
-	timer_clear(l->pause);
-	listener_watch(l, false);
-}
-
-void
 listener_close(struct listener *l)
 {
 	if (l == NULL)

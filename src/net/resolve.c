@@ -50,6 +50,13 @@ resolver_new(struct loop *loop, uint64_t ttl_us, uint64_t failure_ttl_us)
 }
 
 void
+resolver_tune(struct resolver *r, uint64_t ttl_us, uint64_t failure_ttl_us)
+{
+	r->ttl_us = ttl_us;
+	r->failure_ttl_us = failure_ttl_us;
+}
+
+void
 resolver_free(struct resolver *r)
 {
 	if (r == NULL)

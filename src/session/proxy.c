@@ -513,6 +513,7 @@ proxy_reload(struct proxy *x, struct text *why)
 	users_free(x->users);
 	x->users = users;
 	x->users_warm_at = 0;
+	resolver_tune(x->resolver, now->settings.dns_max_ttl_us, now->settings.dns_nxdomain_ttl_us);
 
 	struct config *old = x->config;
 	apply_clusters(x, now);
@@ -520,6 +521,8 @@ proxy_reload(struct proxy *x, struct text *why)
 	drop_clusters(x, now);
 	x->config = now;
 	config_free(old);
+	if (x->on_reload)
+		x->on_reload(x->process);
 	log_info("config", "reloaded");
 	return true;
 }
@@ -635,7 +638,7 @@ void
 proxy_stop(struct proxy *x, enum proxy_state how)
 {
 	if (x->state < PROXY_STOPPING_SERVERS && x->on_stop)
-		x->on_stop(x->on_stop_context);
+		x->on_stop(x->process);
 	x->state = how;
 	x->stop_by_us = clock_now_us() + x->config->settings.shutdown_timeout_us;
 	if (how == PROXY_STOPPING_SERVERS)

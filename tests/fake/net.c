@@ -471,6 +471,11 @@ resolver_new(struct loop *loop, uint64_t ttl_us, uint64_t failure_ttl_us)
 }
 
 void
+resolver_tune(struct resolver *r, uint64_t ttl_us, uint64_t failure_ttl_us)
+{
+}
+
+void
 resolver_free(struct resolver *r)
 {
 	heap_free(r);
