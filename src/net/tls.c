@@ -109,6 +109,13 @@ tls_attach(SSL *ssl, int fd, struct view taken)
 
 /* ---- contexts ---- */
 
+/* OpenSSL would ask at the terminal, and everybody would wait for that. */
+static int
+no_passphrase(char *p, int room, int is_for_writing, void *context)
+{
+	return -1;
+}
+
 static bool
 is_given(const char *s)
 {
@@ -152,6 +159,10 @@ set_protocols(SSL_CTX *ssl, const char *list, struct text *why)
 		list += n;
 		list += strspn(list, ", :");
 	}
+	if (bits == 0) {
+		text_add(why, "no tls protocol is named; allowed: tlsv1.0 tlsv1.1 tlsv1.2 tlsv1.3 all secure");
+		return false;
+	}
 	int least = 0, most = 0;
 	for (int i = 0; i < 4; i++)
 		if (bits & (1u << i)) {
@@ -175,6 +186,7 @@ load_files(SSL_CTX *ssl, enum tls_role role, const struct tls_files *f, struct t
 		text_addf(why, "certificate file \"%s\": %s", f->cert_file, why_openssl());
 		return false;
 	}
+	SSL_CTX_set_default_passwd_cb(ssl, no_passphrase);
 	if (is_given(f->key_file) && SSL_CTX_use_PrivateKey_file(ssl, f->key_file, SSL_FILETYPE_PEM) != 1) {
 		text_addf(why, "key file \"%s\": %s", f->key_file, why_openssl());
 		return false;

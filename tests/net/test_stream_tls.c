@@ -302,9 +302,25 @@ START_TEST(a_peer_that_is_gone_is_told_later_through_tls_too)
 }
 END_TEST
 
+/* With a passphrase, which nobody is there to type. */
+static void
+lock_key(const char *from, const char *to)
+{
+	FILE *in = fopen(from, "r"), *out = fopen(to, "w");
+	ck_assert(in && out);
+	EVP_PKEY *key = PEM_read_PrivateKey(in, NULL, NULL, NULL);
+	ck_assert_int_eq(PEM_write_PrivateKey(out, key, EVP_aes_256_cbc(), (const unsigned char *)"sesame", 6, NULL, NULL), 1);
+	EVP_PKEY_free(key);
+	fclose(in);
+	fclose(out);
+}
+
 START_TEST(mistakes_in_the_files_are_told)
 {
 	begin(&(struct tls_files){ 0 });
+	char locked[sizeof(certs.key) + 8];
+	snprintf(locked, sizeof(locked), "%s.locked", certs.key);
+	lock_key(certs.key, locked);
 	const struct {
 		enum tls_role role;
 		struct tls_files files;
@@ -314,6 +330,8 @@ START_TEST(mistakes_in_the_files_are_told)
 		{ TLS_FOR_CLIENTS, { .key_file = certs.key, .cert_file = "/nonexistent" }, "certificate file" },
 		{ TLS_FOR_CLIENTS, { .key_file = certs.cert, .cert_file = certs.cert }, "key file" },
 		{ TLS_FOR_CLIENTS, { .key_file = certs.key, .cert_file = certs.ca }, "key" },
+		{ TLS_FOR_CLIENTS, { .key_file = locked, .cert_file = certs.cert }, "key file" },
+		{ TLS_FOR_SERVERS, { .protocols = ", " }, "no tls protocol" },
 		{ TLS_FOR_SERVERS, { .verify_peer = true }, "needs a CA file" },
 		{ TLS_FOR_SERVERS, { .ca_file = "/nonexistent" }, "CA file" },
 		{ TLS_FOR_SERVERS, { .protocols = "tlsv9" }, "\"tlsv9\" is unknown" },
@@ -329,6 +347,7 @@ START_TEST(mistakes_in_the_files_are_told)
 	}
 	tls_context_unref(context(TLS_FOR_SERVERS, &(struct tls_files){ .protocols = "tlsv1.2, tlsv1.3", .ciphers = "fast",
 	                                                                .curve = "prime256v1" }));
+	remove(locked);
 	finish(&(struct end){ 0 }, NULL);
 }
 END_TEST
