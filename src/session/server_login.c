@@ -223,6 +223,10 @@ static void
 on_tls_answer(struct server *s, struct view in)
 {
 	enum sslmode mode = s->proxy->config->settings.server_tls_sslmode;
+	if (in.p[0] == 'E') { /* it could not even fork; its words come from anybody, and are not repeated */
+		login_failed(s, LOGIN_UNREACHABLE, SQLSTATE_CONNECTION_FAILURE, "server answered an SSLRequest with an error");
+		return;
+	}
 	if (in.n != 1 || (in.p[0] != 'S' && in.p[0] != 'N')) {
 		login_failed(s, LOGIN_REFUSED, SQLSTATE_PROTOCOL_VIOLATION, "server answered an SSLRequest with something else");
 		return;
