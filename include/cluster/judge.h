@@ -14,7 +14,7 @@
  *
  * Without Patroni (hosts) only sessions speak: the one writable member leads; of two, the one that was seen to be
  * promoted last; if neither was, nobody.
- * Source: design; Patroni 2.1 to 4.1 as observed.
+ * Source: Patroni 2.1 to 4.1 as observed.
  */
 #ifndef CLUSTER_JUDGE_H
 #define CLUSTER_JUDGE_H

@@ -8,7 +8,7 @@
  *
  * Owns: what is known of each member, the requests under way, the newest topology. Never: decides who leads (judge).
  * Invariant: known.member[id] is &place[id]->known, or NULL; a source has at most one request under way.
- * Source: Patroni 2.1 to 4.1 as observed; design.
+ * Source: Patroni 2.1 to 4.1 as observed.
  */
 #include "cluster/watch.h"
 
