@@ -107,6 +107,13 @@ server_of_slot(struct slot *slot)
 	return node_owner(slot, struct server, slot);
 }
 
+/* session/server_answers.c */
+size_t server_answers_on_data(void *owner, struct view in);
+
+/* From there: the last answer to a question of ours is in; or it drains, and nothing is owed any more. */
+void server_answered(struct server *s);
+void server_drained(struct server *s);
+
 /* session/server_login.c */
 void server_login_begin(struct server *s);
 size_t server_login_on_data(struct server *s, struct view in);

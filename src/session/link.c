@@ -2,7 +2,7 @@
  * session/link.c - joins one client connection and one server connection for one transaction.
  *
  *   client ─(1) client_on_data ─(2) client_rules[letter] ─(3) forward ─► server, and owed_push
- *   client ◄─(6) pass ─(5) server_rules[letter], owed_pop ─(4) server_on_data ─ server
+ *   client ◄─(6) pass ─(5) server_rules[letter], owed_pop ─(4) server_answers_on_data ─ server
  *                   (7) ReadyForQuery 'I' and nothing owed: link_part, server_release, the slot is idle; settle
  *
  * Owns: the pair. Never: parses bodies, chooses servers, closes sockets.

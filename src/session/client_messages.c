@@ -1,0 +1,587 @@
+/*
+ * session/client_messages.c - what each message of a client that is logged in does.
+ *
+ *   client_on_data ─► client_handle ─► client_rules[letter] ─► forward to the linked server (session/link.c)
+ *
+ * A message is either streamed (its head is looked at, its body passes as it arrives, however large) or waited for until
+ * it is whole, because something in it has to be read or rewritten. No handler runs twice on one message.
+ * Source: PostgreSQL 16, 55.2 Message Flow.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "session/client.h"
+#include "session/link.h"
+#include "session/server.h"
+#include "wire/reply.h"
+#include "wire/request.h"
+
+/* ---- getting a server ---- */
+
+enum flow {
+	FLOW_MORE, /* this message is dealt with; what is still to come of it follows c->in_left */
+	FLOW_WAIT, /* not touched: more of it has to arrive, or a server; the stream is paused in the latter case */
+	FLOW_GONE, /* the client is closed */
+};
+
+static enum flow
+client_protocol_error(struct client *c, const char *text)
+{
+	client_fail(c, &(struct fault){ .by = FAULT_BY_CLIENT, .sqlstate = SQLSTATE_PROTOCOL_VIOLATION, .text = text });
+	return FLOW_GONE;
+}
+
+/* FLOW_MORE: it is linked. FLOW_WAIT: it queues, and client_linked() goes on. */
+static enum flow
+client_need_server(struct client *c)
+{
+	if (c->state == CLIENT_LINKED)
+		return FLOW_MORE;
+	struct proxy *x = c->proxy;
+	struct pool *p = c->pool;
+	const struct settings *set = &x->config->settings;
+	c->request_us = clock_now_us();
+	c->query_us = c->request_us;
+	if (list_is_empty(&p->waiting[c->lane]) && x->state != PROXY_PAUSED && x->state != PROXY_STOPPING_SERVERS &&
+	    !p->database->is_paused) {
+		uint64_t check_us = set->server_check_query[0] ? set->server_check_delay_us : UINT64_MAX;
+		struct slot *slot = pool_take(p, c->lane, check_us, set->server_round_robin, clock_now_us());
+		if (slot) {
+			link_join(c, server_of_slot(slot));
+			client_enter(c, CLIENT_LINKED, "server is free");
+			return FLOW_MORE;
+		}
+	}
+	pool_wait(p, &c->waiter, c->lane, clock_now_us());
+	proxy_dirty(x, p);
+	client_enter(c, CLIENT_WAITING, "no server is free");
+	stream_pause_watching(&c->stream);
+	return FLOW_WAIT;
+}
+
+/* ---- messages ---- */
+
+static void
+forward(struct client *c, const struct frame *f, struct view all)
+{
+	stream_send(&c->link->stream, all);
+	c->in_left = f->size - (uint32_t)all.n;
+	c->in_goes = true;
+}
+
+static void
+drop(struct client *c, const struct frame *f, struct view all)
+{
+	c->in_left = f->size - (uint32_t)all.n;
+	c->in_goes = false;
+}
+
+static void
+owe(struct client *c, struct owed_item item)
+{
+	struct owed *o = &c->link->owed;
+	if (o->is_skipping && !(item.what == OWED_SYNC)) {
+		/* The server will ignore the message, so nothing is owed for it, and what it was to change is not changed. */
+		if (item.named && item.what == OWED_CLOSE)
+			named_list(&c->statements, item.named);
+		else if (item.named && item.what == OWED_PARSE)
+			named_unlist(&c->statements, item.named);
+		owed_item_fini(&item);
+		return;
+	}
+	owed_push(o, item);
+}
+
+/* Are names of statements translated, or is one server the client's for good? */
+static bool
+translates(const struct client *c)
+{
+	return c->pool->rules.pool_mode != POOL_MODE_SESSION && c->proxy->config->settings.max_prepared_statements > 0;
+}
+
+/* In the middle of a COPY the server takes data only; anything else would end in confusion about who answers what. */
+static bool
+is_in_copy(const struct client *c)
+{
+	return c->link->is_copy_in;
+}
+
+static enum flow
+client_run_query(struct client *c, const struct frame *f, struct view all)
+{
+	if (c->proxy->config->settings.disable_pqexec)
+		return client_protocol_error(c, "simple query protocol is disabled (disable_pqexec)");
+	enum flow flow = client_need_server(c);
+	if (flow != FLOW_MORE)
+		return flow;
+	if (is_in_copy(c))
+		return client_protocol_error(c, "Query message during COPY from the client");
+	owe(c, (struct owed_item){ .what = OWED_QUERY });
+	if (!c->link->owed.is_skipping) /* a simple query drops the unnamed statement */
+		buf_free(&c->unnamed);
+	c->link->unnamed_of = 0;
+	forward(c, f, all);
+	return FLOW_MORE;
+}
+
+static enum flow
+client_run_function(struct client *c, const struct frame *f, struct view all)
+{
+	enum flow flow = client_need_server(c);
+	if (flow != FLOW_MORE)
+		return flow;
+	if (is_in_copy(c))
+		return client_protocol_error(c, "FunctionCall message during COPY from the client");
+	owe(c, (struct owed_item){ .what = OWED_FUNCTION });
+	forward(c, f, all);
+	return FLOW_MORE;
+}
+
+/* The server is to forget a statement: owed a CloseComplete, or, if it skips this, it holds the statement still. */
+static void
+close_holding(struct client *c, struct statement *st, struct buf *out)
+{
+	request_close(out, 'S', st->name);
+	owe(c, (struct owed_item){ .what = OWED_CLOSE, .to = OWED_TO_NOBODY, .statement = statement_ref(st) });
+	holdings_drop(&c->link->holdings, st);
+}
+
+/* Make room before a statement is prepared: the longest unused goes. */
+static void
+make_holding(struct client *c, struct statement *st, struct buf *out)
+{
+	struct server *s = c->link;
+	while (holdings_count(&s->holdings) >= (uint32_t)c->proxy->config->settings.max_prepared_statements)
+		close_holding(c, holdings_oldest(&s->holdings), out);
+	holdings_add(&s->holdings, st);
+	c->pool->database->stats.server_parses++;
+	statement_add_parse(st, out);
+}
+
+/*
+ * What a name or a statement means may hang on answers that are still to come (owed_is_uncertain): then the client's next
+ * message has to wait for them, as if it had waited for them itself. Rare: prepared and used in one pipeline, a Sync between.
+ */
+static bool
+must_wait(struct client *c, const char *name, const struct statement *st)
+{
+	if (!owed_is_uncertain(&c->link->owed, name, st))
+		return false;
+	c->is_stalled = true;
+	stream_pause(&c->stream);
+	return true;
+}
+
+/* Before something names a statement: the server must have it under its shared name. */
+static void
+prepare_on_server(struct client *c, struct statement *st)
+{
+	struct server *s = c->link;
+	if (s->owed.is_skipping || holdings_touch(&s->holdings, st))
+		return;
+	struct buf b = { 0 };
+	make_holding(c, st, &b);
+	owe(c, (struct owed_item){ .what = OWED_PARSE, .to = OWED_TO_NOBODY, .statement = statement_ref(st) });
+	stream_put(&s->stream, buf_view(&b));
+	buf_free(&b);
+}
+
+static enum flow
+client_parse_named(struct client *c, const struct frame *f, const struct parse_message *parse)
+{
+	struct server *s = c->link;
+	struct statement *st = statement_get(parse);
+	if (must_wait(c, parse->name, st)) {
+		statement_unref(st);
+		return FLOW_WAIT;
+	}
+	struct stats *stats = &c->pool->database->stats;
+	stats->client_parses++;
+	struct buf b = { 0 };
+	if (named_find(c->statements, parse->name)) {
+		/* PostgreSQL refuses the name. Let the server do it, so that its transaction fails as it must. */
+		prepare_on_server(c, st);
+		statement_add_parse(st, &b);
+		struct named *asked = named_new(parse->name, statement_ref(st));
+		owe(c, (struct owed_item){ .what = OWED_PARSE, .is_duplicate = true, .named = asked });
+		stream_put(&s->stream, buf_view(&b));
+	} else {
+		struct named *named = named_new(parse->name, statement_ref(st));
+		named_list(&c->statements, named);
+		/* In a failed transaction PostgreSQL refuses to parse: only where that is ruled out we may answer for it. */
+		bool may_answer = s->status != 'E' && s->owed.readies == 0;
+		if (s->owed.is_skipping) {
+			owe(c, (struct owed_item){ .what = OWED_PARSE, .named = named });
+		} else if (holdings_touch(&s->holdings, st) && may_answer) {
+			owe(c, (struct owed_item){ .what = OWED_PARSE, .to = OWED_BY_US, .named = named });
+			link_pop_ours(s);
+		} else {
+			if (holdings_touch(&s->holdings, st))
+				close_holding(c, st, &b);
+			make_holding(c, st, &b);
+			owe(c, (struct owed_item){ .what = OWED_PARSE, .named = named, .statement = statement_ref(st) });
+			stream_put(&s->stream, buf_view(&b));
+		}
+	}
+	statement_unref(st);
+	buf_free(&b);
+	return FLOW_MORE;
+}
+
+enum { UNNAMED_MAX = 64 * 1024 }; /* an unnamed statement up to this size can follow its client to another server */
+
+static enum flow
+client_run_parse(struct client *c, const struct frame *f, struct view all)
+{
+	bool is_unnamed = f->body.n > 0 && f->body.p[0] == '\0';
+	if (f->body.n == 0 && frame_body_size(f) > 0)
+		return FLOW_WAIT;
+	bool must_be_whole = translates(c) && (!is_unnamed || f->size <= UNNAMED_MAX);
+	if (must_be_whole && !frame_is_whole(f))
+		return FLOW_WAIT;
+	struct parse_message parse;
+	if (must_be_whole && !parse_read(f->body, &parse))
+		return client_protocol_error(c, "malformed Parse message");
+
+	enum flow flow = client_need_server(c);
+	if (flow != FLOW_MORE)
+		return flow;
+	if (is_in_copy(c))
+		return client_protocol_error(c, "Parse message during COPY from the client");
+	if (must_be_whole && !is_unnamed)
+		return client_parse_named(c, f, &parse);
+	if (translates(c) && !c->link->owed.is_skipping) {
+		buf_clear(&c->unnamed);
+		if (must_be_whole)
+			buf_add(&c->unnamed, all);
+		c->link->unnamed_of = c->id;
+	}
+	owe(c, (struct owed_item){ .what = OWED_PARSE, .is_unnamed = is_unnamed });
+	forward(c, f, all);
+	return FLOW_MORE;
+}
+
+/* The unnamed statement this server holds may be somebody else's: bring ours, or make sure that there is none. */
+static void
+bring_unnamed(struct client *c)
+{
+	struct server *s = c->link;
+	if (!translates(c) || s->unnamed_of == c->id || s->owed.is_skipping)
+		return;
+	if (c->unnamed.n > 0) {
+		stream_put(&s->stream, buf_view(&c->unnamed));
+		owe(c, (struct owed_item){ .what = OWED_PARSE, .to = OWED_TO_NOBODY, .is_unnamed = true });
+	} else {
+		struct buf b = { 0 };
+		request_close(&b, 'S', "");
+		stream_put(&s->stream, buf_view(&b));
+		owe(c, (struct owed_item){ .what = OWED_CLOSE, .to = OWED_TO_NOBODY, .is_unnamed = true });
+		buf_free(&b);
+	}
+	s->unnamed_of = c->id;
+}
+
+static enum flow
+client_run_bind(struct client *c, const struct frame *f, struct view all)
+{
+	struct bind_head head;
+	switch (bind_frame_read_head(f, &head)) {
+	case FRAME_SHORT:
+		if (f->body.n > LOOP_IN_BYTES / 2)
+			return client_protocol_error(c, "names in a Bind message are too long");
+		return FLOW_WAIT;
+	case FRAME_BAD:
+		return client_protocol_error(c, "malformed Bind message");
+	case FRAME_OK:
+		break;
+	}
+	enum flow flow = client_need_server(c);
+	if (flow != FLOW_MORE)
+		return flow;
+	if (is_in_copy(c))
+		return client_protocol_error(c, "Bind message during COPY from the client");
+	struct server *s = c->link;
+	if (head.statement[0] == '\0') {
+		if (translates(c) && must_wait(c, "", NULL))
+			return FLOW_WAIT;
+		bring_unnamed(c);
+		owe(c, (struct owed_item){ .what = OWED_BIND });
+		forward(c, f, all);
+		return FLOW_MORE;
+	}
+	struct named *named = translates(c) ? named_find(c->statements, head.statement) : NULL;
+	if (translates(c) && must_wait(c, head.statement, named ? named->statement : NULL))
+		return FLOW_WAIT;
+	if (translates(c))
+		c->pool->database->stats.binds++;
+	if (named == NULL) {
+		/* Unknown: the server will say so, under the client's name. Unless that is one of ours: then it says so of "". */
+		bool is_ours = translates(c) && statement_is_shared_name(head.statement);
+		if (is_ours)
+			return client_protocol_error(c, "statement names that begin with pgsluice_ are reserved");
+		owe(c, (struct owed_item){ .what = OWED_BIND });
+		forward(c, f, all);
+		return FLOW_MORE;
+	}
+	prepare_on_server(c, named->statement);
+	struct buf *b = &c->proxy->compose; /* on the way of every prepared query: no allocation */
+	buf_clear(b);
+	request_bind_head(b, head.portal, named->statement->name, frame_body_size(f) - head.head_bytes);
+	stream_put(&s->stream, buf_view(b));
+	owe(c, (struct owed_item){ .what = OWED_BIND });
+	stream_send(&s->stream, view_from(f->body, head.head_bytes));
+	c->in_left = f->size - (uint32_t)all.n;
+	c->in_goes = true;
+	return FLOW_MORE;
+}
+
+static enum flow
+client_run_describe(struct client *c, const struct frame *f, struct view all)
+{
+	struct target_message target;
+	if (!target_read(f->body, &target))
+		return client_protocol_error(c, "malformed Describe message");
+	enum flow flow = client_need_server(c);
+	if (flow != FLOW_MORE)
+		return flow;
+	if (is_in_copy(c))
+		return client_protocol_error(c, "Describe message during COPY from the client");
+	struct named *named = NULL;
+	if (target.kind == 'S' && target.name[0] == '\0') {
+		if (translates(c) && must_wait(c, "", NULL))
+			return FLOW_WAIT;
+		bring_unnamed(c);
+	} else if (target.kind == 'S' && translates(c)) {
+		named = named_find(c->statements, target.name);
+		if (must_wait(c, target.name, named ? named->statement : NULL))
+			return FLOW_WAIT;
+		if (named == NULL && statement_is_shared_name(target.name))
+			return client_protocol_error(c, "statement names that begin with pgsluice_ are reserved");
+	}
+	if (named == NULL) {
+		owe(c, (struct owed_item){ .what = OWED_DESCRIBE });
+		forward(c, f, all);
+		return FLOW_MORE;
+	}
+	prepare_on_server(c, named->statement);
+	struct buf b = { 0 };
+	request_describe(&b, 'S', named->statement->name);
+	stream_put(&c->link->stream, buf_view(&b));
+	buf_free(&b);
+	owe(c, (struct owed_item){ .what = OWED_DESCRIBE });
+	return FLOW_MORE;
+}
+
+static enum flow
+client_run_close(struct client *c, const struct frame *f, struct view all)
+{
+	struct target_message target;
+	if (!target_read(f->body, &target))
+		return client_protocol_error(c, "malformed Close message");
+	enum flow flow = client_need_server(c);
+	if (flow != FLOW_MORE)
+		return flow;
+	if (is_in_copy(c))
+		return client_protocol_error(c, "Close message during COPY from the client");
+	if (target.kind == 'S' && target.name[0] != '\0' && translates(c)) {
+		/* The server keeps the shared statement for others; the client's name for it goes. */
+		struct named *named = named_find(c->statements, target.name);
+		if (must_wait(c, target.name, NULL))
+			return FLOW_WAIT;
+		if (named) {
+			named_ref(named);
+			named_unlist(&c->statements, named);
+		}
+		owe(c, (struct owed_item){ .what = OWED_CLOSE, .to = OWED_BY_US, .named = named });
+		link_pop_ours(c->link);
+		return FLOW_MORE;
+	}
+	if (target.kind == 'S' && target.name[0] == '\0' && !c->link->owed.is_skipping) {
+		buf_free(&c->unnamed);
+		c->link->unnamed_of = c->id; /* whosever it was: now there is none, as this client wants it */
+	}
+	owe(c, (struct owed_item){ .what = OWED_CLOSE, .is_unnamed = target.kind == 'S' && target.name[0] == '\0' });
+	forward(c, f, all);
+	return FLOW_MORE;
+}
+
+static enum flow
+client_run_execute(struct client *c, const struct frame *f, struct view all)
+{
+	enum flow flow = client_need_server(c);
+	if (flow != FLOW_MORE)
+		return flow;
+	if (is_in_copy(c))
+		return client_protocol_error(c, "Execute message during COPY from the client");
+	owe(c, (struct owed_item){ .what = OWED_EXECUTE });
+	forward(c, f, all);
+	return FLOW_MORE;
+}
+
+static enum flow
+client_run_sync(struct client *c, const struct frame *f, struct view all)
+{
+	if (frame_body_size(f) > 0)
+		return client_protocol_error(c, "malformed Sync message");
+	if (c->state == CLIENT_IDLE) { /* nothing is open, so nothing has to be asked */
+		struct buf b = { 0 };
+		reply_ready(&b, 'I');
+		client_send(c, buf_view(&b));
+		buf_free(&b);
+		drop(c, f, all);
+		return FLOW_MORE;
+	}
+	if (is_in_copy(c)) { /* the server would ignore it */
+		drop(c, f, all);
+		return FLOW_MORE;
+	}
+	/* Answers that we give ourselves are due now at the latest: before the Sync's own, which the order of the queue sees to. */
+	owe(c, (struct owed_item){ .what = OWED_SYNC });
+	forward(c, f, all);
+	return FLOW_MORE;
+}
+
+enum { COPY_FAIL_MAX = 10000 }; /* PQ_SMALL_MESSAGE_LIMIT of release 14: the server closes the connection beyond it */
+
+/* Flush, and data of a COPY: to the server if there is one; else ignored, as PostgreSQL does outside of a COPY. */
+static enum flow
+client_run_copy(struct client *c, const struct frame *f, struct view all)
+{
+	/* Nothing is owed for these. PostgreSQL answers malformed ones all the same: when the server may be another's by then. */
+	uint32_t body_max = f->type == FE_COPY_DATA ? UINT32_MAX : f->type == FE_COPY_FAIL ? COPY_FAIL_MAX : 0;
+	if (frame_body_size(f) > body_max)
+		return client_protocol_error(c, "malformed Flush, CopyDone or CopyFail message");
+	if (c->state != CLIENT_LINKED) {
+		drop(c, f, all);
+		return FLOW_MORE;
+	}
+	if (f->type == FE_COPY_DONE || f->type == FE_COPY_FAIL) {
+		if (!c->link->is_copy_in && !owed_is_empty(&c->link->owed))
+			owe(c, (struct owed_item){ .what = OWED_COPY_END });
+		c->link->is_copy_in = false;
+	}
+	forward(c, f, all);
+	return FLOW_MORE;
+}
+
+static enum flow
+client_run_terminate(struct client *c, const struct frame *f, struct view all)
+{
+	client_close(c, FAULT_BY_CLIENT, "client closed the connection");
+	return FLOW_GONE;
+}
+
+enum intake { INTAKE_STREAM, INTAKE_WHOLE };
+
+static const struct client_rule {
+	enum intake intake;
+	enum flow (*run)(struct client *c, const struct frame *f, struct view all);
+} client_rules[128] = {
+	[FE_QUERY] = { INTAKE_STREAM, client_run_query },
+	[FE_PARSE] = { INTAKE_STREAM, client_run_parse }, /* waits for the whole of what it has to remember */
+	[FE_BIND] = { INTAKE_STREAM, client_run_bind },   /* waits for the two names */
+	[FE_DESCRIBE] = { INTAKE_WHOLE, client_run_describe },
+	[FE_EXECUTE] = { INTAKE_STREAM, client_run_execute },
+	[FE_CLOSE] = { INTAKE_WHOLE, client_run_close },
+	[FE_SYNC] = { INTAKE_STREAM, client_run_sync },
+	[FE_FLUSH] = { INTAKE_STREAM, client_run_copy },
+	[FE_FUNCTION_CALL] = { INTAKE_STREAM, client_run_function },
+	[FE_COPY_DATA] = { INTAKE_STREAM, client_run_copy },
+	[FE_COPY_DONE] = { INTAKE_STREAM, client_run_copy },
+	[FE_COPY_FAIL] = { INTAKE_STREAM, client_run_copy },
+	[FE_TERMINATE] = { INTAKE_WHOLE, client_run_terminate },
+};
+
+/* ---- a request that was cancelled while it waited ---- */
+
+void
+client_cancel_waiting(struct client *c)
+{
+	struct buf b = { 0 };
+	pool_leave(&c->waiter);
+	proxy_dirty(c->proxy, c->pool);
+	reply_error(&b, "ERROR", &(struct fault){ .sqlstate = SQLSTATE_QUERY_CANCELED,
+	                                          .text = "canceling statement due to user request" });
+	client_send(c, buf_view(&b));
+	buf_free(&b);
+	c->skips = SKIPS_FIRST;
+	client_enter(c, CLIENT_IDLE, "cancelled while waiting");
+	stream_resume(&c->stream);
+}
+
+/* What belongs to the cancelled request: a Query, or everything up to the next Sync. Then the client may go on. */
+static void
+skip(struct client *c, const struct frame *f, struct view all)
+{
+	bool is_simple = f->type == FE_QUERY || f->type == FE_FUNCTION_CALL;
+	drop(c, f, all);
+	if (f->type != FE_SYNC && !(is_simple && c->skips == SKIPS_FIRST)) {
+		c->skips = SKIPS_TO_SYNC;
+		return;
+	}
+	struct buf b = { 0 };
+	reply_ready(&b, 'I');
+	client_send(c, buf_view(&b));
+	buf_free(&b);
+	c->skips = SKIPS_NOTHING;
+}
+
+static void
+client_pass_rest(struct client *c, struct view part)
+{
+	if (c->in_goes && c->link)
+		stream_send(&c->link->stream, part);
+	c->in_left -= (uint32_t)part.n;
+	/* Its transaction may have ended while the rest of a message was still on its way. */
+	if (c->in_left == 0 && c->link && link_may_part(c->link))
+		link_part(c->link);
+}
+
+size_t
+client_handle(struct client *c, struct view in)
+{
+	size_t at = 0;
+	uint32_t max = (uint32_t)c->proxy->config->settings.max_packet_size_bytes;
+	if (c->state == CLIENT_LINKED && c->query_us == 0)
+		c->query_us = clock_now_us();
+	while (at < in.n && (c->state == CLIENT_IDLE || c->state == CLIENT_LINKED)) {
+		if (c->in_left > 0) {
+			struct view part = view_part(in, at, c->in_left);
+			at += part.n;
+			client_pass_rest(c, part);
+			continue;
+		}
+		struct frame f;
+		enum frame_result r = frame_peek(view_from(in, at), max, &f);
+		if (r == FRAME_SHORT)
+			break;
+		const struct client_rule *rule = &client_rules[(uint8_t)f.type & 127];
+		if (r == FRAME_BAD || rule->run == NULL || (uint8_t)f.type > 127) {
+			char text[100];
+			snprintf(text, sizeof(text),
+			         r == FRAME_BAD ? "invalid message length" : "invalid frontend message type %d",
+			         r == FRAME_BAD ? 0 : (uint8_t)in.p[at]);
+			client_protocol_error(c, text);
+			break;
+		}
+		if (rule->intake == INTAKE_WHOLE && !frame_is_whole(&f)) {
+			if (f.size > LOOP_IN_BYTES / 2)
+				client_protocol_error(c, "message is too long for its kind");
+			break;
+		}
+		struct view all = view_part(in, at, f.size);
+		if (c->skips != SKIPS_NOTHING && f.type != FE_TERMINATE) {
+			skip(c, &f, all);
+			at += all.n;
+			continue;
+		}
+		enum flow flow = rule->run(c, &f, all);
+		if (flow != FLOW_MORE)
+			break;
+		at += all.n;
+	}
+	if (c->database)
+		c->database->stats.bytes_received += at;
+	return at;
+}

@@ -1,0 +1,496 @@
+/*
+ * session/server_answers.c - whom each answer of a server goes to.
+ *
+ *   server_answers_on_data ─► server_rules[letter] ─► pass to the linked client, or to nobody, as the queue of what is owed says
+ *
+ * Messages are passed as they arrive; only those that change what we know are waited for until they are whole.
+ * Invariant: nothing is passed to a client but the answer to its own message, in its turn.
+ * Source: PostgreSQL 16, 55.2 Message Flow.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "session/client.h"
+#include "session/link.h"
+#include "session/server.h"
+#include "wire/reply.h"
+#include "wire/request.h"
+
+/* Out of turn, malformed: this connection is not to be trusted with anything any more. */
+static bool
+server_is_wrong(struct server *s, const char *what, char letter)
+{
+	char text[160];
+	snprintf(text, sizeof(text), "server %s %s while %s is owed", what, be_message_name(letter),
+	         owed_is_empty(&s->owed) ? "nothing" : owed_what_name(owed_first(&s->owed)->what));
+	log_error(server_tag(s), "protocol violation by the server: %s", text);
+	s->proxy->counters.server_errors++;
+	server_close(s, FAULT_BY_SERVER, text);
+	return false;
+}
+
+static bool
+answers_client(const struct server *s)
+{
+	const struct owed_item *first = owed_first(&s->owed);
+	return s->link && first && first->to == OWED_TO_CLIENT;
+}
+
+static void
+pass(struct server *s, const struct frame *f, struct view all, bool goes)
+{
+	if (goes)
+		stream_send(&s->link->stream, all);
+	s->in_left = f->size - (uint32_t)all.n;
+	s->in_goes = goes;
+}
+
+/* Part of an answer: rows, descriptions, copied data. */
+static bool
+server_run_part(struct server *s, const struct frame *f, struct view all)
+{
+	if (f->type == BE_DATA_ROW && s->question == QUESTION_RECOVERY && s->state == SERVER_SETTLING) {
+		struct row_message row;
+		struct view value = { 0 };
+		bool is_null = true;
+		if (!frame_is_whole(f) || !row_read(f->body, &row) || !row_next_value(&row.values, &value, &is_null) || is_null)
+			s->question_failed = true;
+		else
+			s->slot.is_standby = view_is(value, "t");
+	}
+	pass(s, f, all, answers_client(s));
+	return true;
+}
+
+/* The answer that the first entry ends with. */
+static bool
+server_run_end(struct server *s, const struct frame *f, struct view all)
+{
+	bool goes = answers_client(s);
+	struct owed_item item = owed_pop(&s->owed);
+	if (item.is_duplicate && s->link) /* it was none: the other had gone meanwhile */
+		named_list(&s->link->statements, item.named);
+	owed_item_fini(&item);
+	pass(s, f, all, goes);
+	link_pop_ours(s);
+	return true;
+}
+
+/* Of a Describe it is the end, of a Query it begins the rows. */
+static bool
+server_run_row_description(struct server *s, const struct frame *f, struct view all)
+{
+	if (owed_first(&s->owed)->what == OWED_DESCRIBE)
+		return server_run_end(s, f, all);
+	return server_run_part(s, f, all);
+}
+
+/* The server has forgotten its statements; those whose Parse is on its way behind this it will have. */
+static void
+server_deallocated_all(struct server *s)
+{
+	for (uint32_t i = 0; i < s->owed.count; i++) {
+		struct owed_item *item = owed_at(&s->owed, i);
+		if (item->what != OWED_PARSE)
+			continue;
+		if (item->statement)
+			holdings_keep(&s->holdings, item->statement);
+		if (s->link && item->named && item->named->is_listed)
+			item->named->is_kept = true;
+	}
+	holdings_clear(&s->holdings);
+	s->unnamed_of = 0;
+	if (s->link)
+		named_free_all(&s->link->statements);
+}
+
+/* CommandComplete and EmptyQueryResponse: of an Execute they are the end, a Query may have several. */
+static bool
+server_run_complete(struct server *s, const struct frame *f, struct view all)
+{
+	const char *tag;
+	if (f->type == BE_COMMAND_COMPLETE && f->body.n > 1 && f->body.p[0] == 'D' &&
+	    command_tag_read(f->body, &tag) && (strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "DEALLOCATE ALL") == 0)) {
+		server_deallocated_all(s);
+		if (tag[1] == 'I') {
+			params_replace(&s->params, params_without_unreported(s->params));
+			if (s->link)
+				s->link->is_discarding = true;
+		}
+	}
+	s->is_copy_in = false;
+	s->loose_syncs = 0;
+	if (owed_first(&s->owed)->what == OWED_EXECUTE)
+		return server_run_end(s, f, all);
+	return server_run_part(s, f, all);
+}
+
+/*
+ * The server wants data. Until CopyDone or CopyFail it ignores Syncs, so those that were sent before that are owed nothing;
+ * any other message before that would be taken for broken data, and after it nobody could tell what answers what.
+ */
+static bool
+server_run_copy_in(struct server *s, const struct frame *f, struct view all)
+{
+	struct owed *o = &s->owed;
+	if (s->link == NULL && s->state != SERVER_DRAINING) {
+		server_close(s, FAULT_BY_PROXY, "a query of our own asks for data to copy");
+		return false;
+	}
+	bool is_ended = false;
+	while (o->count > 1 && !is_ended) {
+		enum owed_what next = owed_at(o, 1)->what;
+		if (next != OWED_SYNC && next != OWED_COPY_END) {
+			server_close(s, FAULT_BY_CLIENT, "other messages were sent ahead during COPY from the client");
+			return false;
+		}
+		is_ended = next == OWED_COPY_END;
+		s->loose_syncs += !is_ended;
+		owed_remove(o, 1);
+	}
+	if (is_ended) { /* the data are on their way already */
+		pass(s, f, all, answers_client(s));
+		return true;
+	}
+	pass(s, f, all, answers_client(s));
+	if (s->state == SERVER_DRAINING) {
+		struct buf b = { 0 };
+		bool is_execute = owed_first(o)->what == OWED_EXECUTE;
+		request_copy_fail(&b, "the client has left");
+		if (is_execute) {
+			request_sync(&b);
+			owed_push(o, (struct owed_item){ .what = OWED_SYNC, .to = OWED_TO_NOBODY });
+		}
+		stream_put(&s->stream, buf_view(&b));
+		buf_free(&b);
+		return true;
+	}
+	s->is_copy_in = true;
+	return true;
+}
+
+static bool
+server_run_copy_both(struct server *s, const struct frame *f, struct view all)
+{
+	return server_is_wrong(s, "began", f->type); /* replication connections come with their own door */
+}
+
+static void
+count_ready(struct server *s, struct client *c)
+{
+	struct stats *stats = &c->pool->database->stats;
+	uint64_t now = clock_now_us();
+	stats->queries++;
+	if (c->query_us)
+		stats->query_us += now - c->query_us;
+	c->query_us = owed_is_empty(&s->owed) ? 0 : now;
+	if (s->status == 'I') {
+		stats->transactions++;
+		stats->transaction_us += now - s->linked_us;
+		s->linked_us = now;
+	}
+}
+
+/* The answer to a Sync that a COPY would have swallowed, had it not failed before it read so far. */
+static bool
+is_loose_ready(const struct server *s, char letter)
+{
+	const struct owed_item *first = owed_first(&s->owed);
+	return letter == BE_READY_FOR_QUERY && s->loose_syncs > 0 && (first == NULL || !owed_ends_with_ready(first->what));
+}
+
+/* A client that was stalled until it is clear what its message means: it may be clear now. NULL is fine. */
+static void
+go_on(struct client *c)
+{
+	if (c == NULL || !c->is_stalled)
+		return;
+	c->is_stalled = false;
+	if (!c->stream.is_blocked && !c->link->stream.is_blocked)
+		stream_resume(&c->stream);
+}
+
+static bool
+server_run_ready(struct server *s, const struct frame *f, struct view all)
+{
+	struct owed_item *first = owed_first(&s->owed);
+	char status;
+	if (!ready_read(f->body, &status))
+		return server_is_wrong(s, "sent a malformed", f->type);
+	bool is_loose = is_loose_ready(s, f->type);
+	bool goes = is_loose ? s->link != NULL : answers_client(s);
+	bool is_our_set = !is_loose && first->to == OWED_TO_NOBODY && s->params_wanted;
+	if (is_loose) {
+		s->loose_syncs--;
+		s->owed.is_open = s->owed.is_skipping = false;
+	} else {
+		owed_pop(&s->owed);
+	}
+	s->status = status;
+	s->is_copy_in = false;
+	if (is_our_set) {
+		if (!s->question_failed)
+			params_replace(&s->params, params_ref(s->params_wanted));
+		params_replace(&s->params_wanted, NULL);
+	}
+	if (s->link && s->link->state == CLIENT_LEARNING) {
+		client_login_learned(s->link, s->why_state, s->question_failed ? s->why_dying : NULL);
+		return s->state != SERVER_CLOSED;
+	}
+	if (goes) {
+		stream_send(&s->link->stream, all);
+		count_ready(s, s->link);
+	}
+	link_pop_ours(s);
+	go_on(s->link);
+	if (!owed_is_empty(&s->owed))
+		return true;
+	switch ((enum server_state)s->state) {
+	case SERVER_LINKED:
+		if (link_may_part(s)) {
+			link_part(s);
+		} else if (status == 'I' && s->slot.is_close_needed && s->proxy->config->settings.server_fast_close &&
+		           !s->owed.is_open) {
+			client_fail(s->link, &(struct fault){ .by = FAULT_BY_ADMIN, .sqlstate = SQLSTATE_ADMIN_SHUTDOWN,
+			                                      .text = "server connection is to be closed (server_fast_close)" });
+		} else if (s->link->pool->rules.pool_mode == POOL_MODE_STATEMENT && status != 'I') {
+			client_fail(s->link, &(struct fault){ .by = FAULT_BY_CLIENT, .sqlstate = SQLSTATE_FEATURE_NOT_SUPPORTED,
+			                                      .text = "transaction blocks not allowed in statement pooling mode" });
+		}
+		break;
+	case SERVER_DRAINING:
+		server_drained(s);
+		break;
+	case SERVER_SETTLING:
+		server_answered(s);
+		break;
+	default:
+		return server_is_wrong(s, "sent", f->type);
+	}
+	return s->state != SERVER_CLOSED;
+}
+
+/* A name that the client has used already: the server names the shared statement, the client must read its own name. */
+static void
+send_duplicate_error(struct client *c, const char *name)
+{
+	char text[160];
+	snprintf(text, sizeof(text), "prepared statement \"%s\" already exists", name);
+	struct buf b = { 0 };
+	reply_error(&b, "ERROR", &(struct fault){ .sqlstate = SQLSTATE_DUPLICATE_STATEMENT, .text = text });
+	client_send(c, buf_view(&b));
+	buf_free(&b);
+}
+
+static void
+note_fatal(struct server *s, const struct error_fields *e)
+{
+	s->is_dying = true;
+	if (e->sqlstate && strncmp(e->sqlstate, "57P0", 4) == 0)
+		cluster_report_session(s->pool->database->load->cluster, s->slot.at->id, SESSION_SHUTTING_DOWN);
+}
+
+/* "prepared statement "pgsluice_7" does not exist", or exists already. */
+static bool
+is_about_our_names(const struct error_fields *e)
+{
+	return e->sqlstate && e->message && strstr(e->message, "\"" STATEMENT_SHARED_PREFIX) &&
+	       (strcmp(e->sqlstate, SQLSTATE_INVALID_STATEMENT_NAME) == 0 ||
+	        strcmp(e->sqlstate, SQLSTATE_DUPLICATE_STATEMENT) == 0);
+}
+
+static bool
+server_run_error(struct server *s, const struct frame *f, struct view all)
+{
+	struct error_fields e = { 0 };
+	if (frame_is_whole(f) && !error_read(f->body, &e))
+		return server_is_wrong(s, "sent a malformed", f->type);
+	const char *severity = e.severity_nonlocal ? e.severity_nonlocal : e.severity;
+	bool is_fatal = severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+	snprintf(s->why_dying, sizeof(s->why_dying), "%s", e.message ? e.message : "server error");
+	snprintf(s->why_state, sizeof(s->why_state), "%s", e.sqlstate ? e.sqlstate : SQLSTATE_INTERNAL_ERROR);
+	if (is_fatal)
+		note_fatal(s, &e);
+	if (e.sqlstate && strcmp(e.sqlstate, SQLSTATE_READ_ONLY_TRANSACTION) == 0 && !s->slot.is_standby && s->knows_role)
+		cluster_poll_now(s->pool->database->load->cluster, "a server refused a write: read-only transaction");
+
+	struct owed_item *first = owed_first(&s->owed);
+	if (first == NULL) {
+		if (!is_fatal)
+			return server_is_wrong(s, "sent", f->type);
+		if (s->link == NULL) { /* before somebody is given to it */
+			server_close(s, FAULT_BY_SERVER, s->why_dying);
+			return false;
+		}
+		pass(s, f, all, true); /* idle in a transaction, and cut off: the client has to know why */
+		return true;           /* the end of the stream follows */
+	}
+	bool is_ours = first->to == OWED_TO_NOBODY && owed_ends_with_ready(first->what);
+	if (is_ours) {
+		s->question_failed = true;
+		if (s->link && s->link->state == CLIENT_LINKED) {
+			char text[240];
+			snprintf(text, sizeof(text), "session parameters could not be restored: %s", s->why_dying);
+			s->slot.is_close_needed = true;
+			client_fail(s->link, &(struct fault){ .by = FAULT_BY_SERVER, .sqlstate = s->why_state, .text = text });
+		}
+		if (is_fatal && s->link) {
+			pass(s, f, all, true);
+			return true;
+		}
+		pass(s, f, all, false);
+		return s->state != SERVER_CLOSED;
+	}
+	if (is_about_our_names(&e) && !first->is_duplicate)
+		s->slot.is_close_needed = true; /* somebody has meddled with them: it does not hold what we believe */
+	s->is_copy_in = false;
+	/* An error in what we added before the client's message (a statement that can't be prepared again) is the client's. */
+	bool goes = s->link != NULL;
+	if (first->is_duplicate && goes && first->named && strcmp(s->why_state, SQLSTATE_DUPLICATE_STATEMENT) == 0) {
+		send_duplicate_error(s->link, first->named->name);
+		goes = false;
+	}
+	pass(s, f, all, goes);
+	link_on_error(s);
+	go_on(s->link); /* no ReadyForQuery comes before its next Sync */
+	if (s->state == SERVER_DRAINING && owed_is_empty(&s->owed))
+		server_drained(s);
+	if (s->loose_syncs > 0)
+		s->slot.is_close_needed = true; /* an answer too many may follow: nobody else may meet it */
+	return true;
+}
+
+static bool
+server_run_parameter(struct server *s, const struct frame *f, struct view all)
+{
+	const char *name, *value;
+	if (!parameter_status_read(f->body, &name, &value))
+		return server_is_wrong(s, "sent a malformed", f->type);
+	server_parameter(s, name, value);
+	struct owed_item *first = owed_first(&s->owed);
+	bool is_ours = first && first->to == OWED_TO_NOBODY && owed_ends_with_ready(first->what);
+	if (s->link && !is_ours) {
+		if (s->link->params && !param_is_fact(name))
+			params_replace(&s->link->params, params_ref(s->params));
+		stream_send(&s->link->stream, all);
+	}
+	return true;
+}
+
+/* Notices and notifications belong to no message; who is linked gets them. */
+static bool
+server_run_asynchronous(struct server *s, const struct frame *f, struct view all)
+{
+	struct owed_item *first = owed_first(&s->owed);
+	bool is_ours = first && first->to == OWED_TO_NOBODY && owed_ends_with_ready(first->what);
+	pass(s, f, all, s->link && !is_ours);
+	return true;
+}
+
+static bool
+server_run_out_of_turn(struct server *s, const struct frame *f, struct view all)
+{
+	return server_is_wrong(s, "sent", f->type);
+}
+
+enum intake { INTAKE_STREAM, INTAKE_WHOLE, INTAKE_WHOLE_IF_SMALL };
+
+#define FOR(what) (1u << OWED_##what)
+
+static const struct server_rule {
+	enum intake intake;
+	bool (*run)(struct server *s, const struct frame *f, struct view all); /* false: closed */
+	unsigned answers; /* what must be owed first, FOR(..); 0: the handler judges */
+} server_rules[128] = {
+	[BE_AUTHENTICATION] = { INTAKE_STREAM, server_run_out_of_turn, 0 },
+	[BE_BACKEND_KEY_DATA] = { INTAKE_STREAM, server_run_out_of_turn, 0 },
+	[BE_NEGOTIATE_PROTOCOL_VERSION] = { INTAKE_STREAM, server_run_out_of_turn, 0 },
+	[BE_PARSE_COMPLETE] = { INTAKE_WHOLE, server_run_end, FOR(PARSE) },
+	[BE_BIND_COMPLETE] = { INTAKE_WHOLE, server_run_end, FOR(BIND) },
+	[BE_CLOSE_COMPLETE] = { INTAKE_WHOLE, server_run_end, FOR(CLOSE) },
+	[BE_COMMAND_COMPLETE] = { INTAKE_WHOLE, server_run_complete, FOR(QUERY) | FOR(EXECUTE) },
+	[BE_EMPTY_QUERY_RESPONSE] = { INTAKE_WHOLE, server_run_complete, FOR(QUERY) | FOR(EXECUTE) },
+	[BE_PORTAL_SUSPENDED] = { INTAKE_WHOLE, server_run_end, FOR(EXECUTE) },
+	[BE_COPY_IN_RESPONSE] = { INTAKE_WHOLE, server_run_copy_in, FOR(QUERY) | FOR(EXECUTE) },
+	[BE_COPY_OUT_RESPONSE] = { INTAKE_STREAM, server_run_part, FOR(QUERY) | FOR(EXECUTE) },
+	[BE_COPY_BOTH_RESPONSE] = { INTAKE_STREAM, server_run_copy_both, 0 },
+	[BE_COPY_DATA] = { INTAKE_STREAM, server_run_part, FOR(QUERY) | FOR(EXECUTE) },
+	[BE_COPY_DONE] = { INTAKE_STREAM, server_run_part, FOR(QUERY) | FOR(EXECUTE) },
+	[BE_DATA_ROW] = { INTAKE_STREAM, server_run_part, FOR(QUERY) | FOR(EXECUTE) },
+	[BE_ERROR_RESPONSE] = { INTAKE_WHOLE_IF_SMALL, server_run_error, 0 },
+	[BE_FUNCTION_CALL_RESPONSE] = { INTAKE_STREAM, server_run_part, FOR(FUNCTION) },
+	[BE_NO_DATA] = { INTAKE_WHOLE, server_run_end, FOR(DESCRIBE) },
+	[BE_NOTICE_RESPONSE] = { INTAKE_STREAM, server_run_asynchronous, 0 },
+	[BE_NOTIFICATION_RESPONSE] = { INTAKE_STREAM, server_run_asynchronous, 0 },
+	[BE_PARAMETER_DESCRIPTION] = { INTAKE_STREAM, server_run_part, FOR(DESCRIBE) },
+	[BE_PARAMETER_STATUS] = { INTAKE_WHOLE, server_run_parameter, 0 },
+	[BE_READY_FOR_QUERY] = { INTAKE_WHOLE, server_run_ready, FOR(SYNC) | FOR(QUERY) | FOR(FUNCTION) },
+	[BE_ROW_DESCRIPTION] = { INTAKE_STREAM, server_run_row_description, FOR(DESCRIBE) | FOR(QUERY) },
+};
+
+static void
+server_pass_rest(struct server *s, struct view part)
+{
+	if (s->in_goes && s->link)
+		stream_send(&s->link->stream, part);
+	s->in_left -= (uint32_t)part.n;
+	if (s->in_left > 0)
+		return;
+	if (s->pops_later) {
+		s->pops_later = false;
+		link_pop_ours(s);
+	}
+	if (s->link && link_may_part(s)) /* a notice that began before the client's last bytes and ends only now */
+		link_part(s);
+}
+
+size_t
+server_answers_on_data(void *owner, struct view in)
+{
+	struct server *s = owner;
+	if (s->state <= SERVER_LOGIN)
+		return server_login_on_data(s, in);
+	size_t at = 0;
+	struct database *d = s->pool->database;
+	s->request_us = clock_now_us();
+	while (at < in.n && s->state != SERVER_CLOSED) {
+		if (s->in_left > 0) {
+			struct view part = view_part(in, at, s->in_left);
+			at += part.n;
+			server_pass_rest(s, part);
+			continue;
+		}
+		struct frame f;
+		enum frame_result r = frame_peek(view_from(in, at), UINT32_MAX, &f);
+		if (r == FRAME_SHORT)
+			break;
+		const struct server_rule *rule = &server_rules[in.p[at] & 127];
+		if (r == FRAME_BAD || rule->run == NULL || in.p[at] > 127) {
+			server_is_wrong(s, "sent bytes that are no message instead of", (char)in.p[at]);
+			break;
+		}
+		const struct owed_item *first = owed_first(&s->owed);
+		if (rule->answers && !is_loose_ready(s, f.type) && (first == NULL || !(rule->answers & 1u << first->what))) {
+			server_is_wrong(s, "sent", f.type);
+			break;
+		}
+		/* Answers to questions of our own are small, and looked into. */
+		bool is_small = rule->intake != INTAKE_STREAM || s->state == SERVER_SETTLING;
+		if (is_small && !frame_is_whole(&f)) {
+			if (f.size <= LOOP_IN_BYTES / 4)
+				break;
+			if (rule->intake == INTAKE_WHOLE) {
+				server_is_wrong(s, "sent an oversized", f.type);
+				break;
+			}
+		}
+		struct view all = view_part(in, at, f.size);
+		at += all.n; /* before the handler, which may free what it points into, but not the bytes */
+		if (!rule->run(s, &f, all))
+			break;
+	}
+	d->stats.bytes_sent += at;
+	return at;
+}
