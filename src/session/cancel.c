@@ -3,6 +3,7 @@
  *
  *   requester ─► our pid and key ─► client ─► the server it is linked to ─► a connection of its own ─► server's pid and key
  *
+ * Where the server's session is encrypted, so is the request: whoever reads the key can cancel for as long as it lives.
  * Invariant: server->cancels counts the requests aimed at it that are not done; while it is not 0 the server is given to
  * nobody and rolled back by nobody.
  */
@@ -15,6 +16,7 @@
 #include "base/clock.h"
 #include "base/heap.h"
 #include "base/log.h"
+#include "cluster/topology.h"
 #include "wire/request.h"
 
 struct cancel {
@@ -25,6 +27,7 @@ struct cancel {
 	struct client *from;    /* who waits for the delivery; NULL: we ask on our own account, or it has left */
 	uint32_t owner;         /* id of the client whose query is meant; 0: one that is gone, its server drains */
 	uint64_t since_us;
+	bool asks_tls;          /* SSLRequest is not answered yet */
 	bool is_sent, is_done;
 };
 
@@ -72,6 +75,13 @@ cancel_on_open(void *owner)
 		return;
 	}
 	struct buf b = { 0 };
+	if (k->target->stream.ssl && k->stream.ssl == NULL) {
+		request_ssl(&b);
+		stream_put(&k->stream, buf_view(&b));
+		buf_free(&b);
+		k->asks_tls = true;
+		return;
+	}
 	request_cancel(&b, k->target->pid, buf_view(&k->target->key));
 	stream_put(&k->stream, buf_view(&b));
 	buf_free(&b);
@@ -79,10 +89,31 @@ cancel_on_open(void *owner)
 	k->proxy->counters.cancels_forwarded++;
 }
 
+static bool
+start_tls(struct cancel *k, struct view answer)
+{
+	if (answer.n != 1 || answer.p[0] != 'S' || k->proxy->tls_servers == NULL)
+		return false;
+	const struct server *s = k->target;
+	const struct member *m = topology_member(s->pool->database->load->topology, s->slot.at->id);
+	return m && stream_start_tls_client(&k->stream, k->proxy->tls_servers, m->host, false);
+}
+
 static size_t
 cancel_on_data(void *owner, struct view in)
 {
-	return in.n; /* nothing is said here; the end of the stream is the answer */
+	struct cancel *k = owner;
+	if (!k->asks_tls)
+		return in.n; /* nothing is said here; the end of the stream is the answer */
+	k->asks_tls = false;
+	if (!is_still_meant(k)) {
+		cancel_finish(k);
+	} else if (!start_tls(k, in)) {
+		log_warning("cancel", "a cancel request could not be delivered to %s: TLS could not be started",
+		            server_tag(k->target));
+		cancel_finish(k);
+	}
+	return in.n;
 }
 
 static void

@@ -178,4 +178,4 @@ def test_direct_tls_must_name_the_protocol(sluices: Start, tls: Path) -> None:
             if protocols:
                 assert client.login().ask("SELECT 1") == [[b"1"]]
             else:
-                assert client.error()["C"] == "08P01"
+                assert client.refused()["C"] == "08P01"
