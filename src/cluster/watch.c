@@ -72,7 +72,7 @@ struct place {
 	struct source       source;
 	int                 id;
 	uint32_t            absences;   /* good listings in a row without it */
-	uint64_t            absent_us;  /* since the first of them */
+	uint64_t            absent_us;  /* since the first of them; then, when it was removed */
 };
 
 struct cluster {
@@ -344,7 +344,10 @@ is_at(const struct place *p, const char *name, const char *host, uint16_t port)
 	return strcmp(p->known.name, name) == 0 && strcmp(p->known.host, host) == 0 && p->known.port == port;
 }
 
-/* The id this member had before; else one that nobody ever had; else the first that is free; else -1. */
+/*
+ * The id this member had before; else one that nobody ever had; else the one that is free for longest, so that nobody
+ * still has a connection to the member that had it; else -1.
+ */
 static int
 watch_pick_id(const struct cluster *c, const char *name, const char *host, uint16_t port)
 {
@@ -352,7 +355,7 @@ watch_pick_id(const struct cluster *c, const char *name, const char *host, uint1
 	for (int id = CLUSTER_MEMBERS_MAX - 1; id >= 0; id--) {
 		if (c->place[id] == NULL)
 			fresh = id;
-		else if (c->known.member[id] == NULL)
+		else if (c->known.member[id] == NULL && (vacant < 0 || c->place[id]->absent_us < c->place[vacant]->absent_us))
 			vacant = id;
 		if (c->place[id] && c->known.member[id] == NULL && is_at(c->place[id], name, host, port))
 			return id;
@@ -390,6 +393,7 @@ watch_remove(struct cluster *c, int id, const char *why)
 	struct place *p = c->place[id];
 	log_info(c->tag, "member %s (%s:%u) removed: %s", p->known.name, p->known.host, p->known.port, why);
 	source_stop(&p->source);
+	p->absent_us = clock_now_us();
 	c->known.member[id] = NULL;
 	c->counters.members_removed++;
 	watch_judge_soon(c);

@@ -860,6 +860,28 @@ START_TEST(more_hosts_than_there_is_room_for_are_left_out)
 }
 END_TEST
 
+START_TEST(an_id_that_was_given_back_is_the_last_to_be_given_again)
+{
+	begin_servers();
+	char name[32];
+	struct host_config host = { .name = name, .port = 5432 };
+	struct cluster_config config = { .name = "moves", .hosts = &host, .host_count = 1 };
+	uint16_t id = 0;
+	for (int i = 0; i < 2 * CLUSTER_MEMBERS_MAX + 2; i++) {
+		snprintf(name, sizeof(name), "10.0.1.%d", i);
+		if (i == 0)
+			open_cluster(&config);
+		else
+			cluster_apply(cluster, &config);
+		pass(1 * MS);
+		ck_assert_uint_eq(cluster_topology(cluster)->count, 1);
+		ck_assert(i == 0 || cluster_topology(cluster)->member[0].id != id);
+		id = cluster_topology(cluster)->member[0].id;
+	}
+	end();
+}
+END_TEST
+
 START_TEST(a_url_that_is_too_long_is_left_out)
 {
 	begin_servers();
@@ -926,6 +948,7 @@ main(void)
 		a_reload_keeps_what_is_known,
 		a_cluster_may_be_followed_in_another_way_after_a_reload,
 		more_hosts_than_there_is_room_for_are_left_out,
+		an_id_that_was_given_back_is_the_last_to_be_given_again,
 		a_url_that_is_too_long_is_left_out,
 		closing_in_the_middle_of_requests_is_quiet,
 	};
