@@ -45,6 +45,7 @@ const char *fault_by_name(enum fault_by by); /* "client", "server", "proxy", "ad
 #define SQLSTATE_NOT_IN_PREREQUISITE_STATE  "55000"
 #define SQLSTATE_IDLE_SESSION_TIMEOUT       "57P05"
 #define SQLSTATE_IDLE_TRANSACTION_TIMEOUT   "25P03"
+#define SQLSTATE_TRANSACTION_TIMEOUT        "25P04"
 #define SQLSTATE_IO_ERROR                   "58030"
 #define SQLSTATE_CONFIG_FILE_ERROR          "F0000"
 #define SQLSTATE_INTERNAL_ERROR             "XX000"

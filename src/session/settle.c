@@ -252,7 +252,7 @@ client_on_second(struct client *c)
 		return;
 	}
 	if (is_over(s->linked_us, rules.transaction_timeout_us))
-		time_out(c, SQLSTATE_IDLE_TRANSACTION_TIMEOUT, "transaction_timeout");
+		time_out(c, SQLSTATE_TRANSACTION_TIMEOUT, "transaction_timeout");
 }
 
 static void
