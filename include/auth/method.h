@@ -25,8 +25,6 @@ enum auth_method {
 	AUTH_METHOD_REJECT,    /* refused without a question */
 };
 
-const char *auth_method_name(enum auth_method m); /* "trust", "password", "md5", "scram-sha-256", "reject" */
-
 /*
  * How a client must log in. `secret` is NULL for a user who is not known (or a mock, users_mock(), which is better):
  * who does not exist is asked as who does, and fails at the end. For AUTH_METHOD_REJECT *why is a sentence for the log

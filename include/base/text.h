@@ -29,6 +29,5 @@ void        text_add_view(struct text *t, struct view v); /* control characters 
 
 /* Comparing and splitting what people write. ASCII only, no locale. */
 bool text_equal_nocase(const char *a, const char *b);
-bool text_is_word(const char *s); /* [A-Za-z_][A-Za-z0-9_]* */
 
 #endif

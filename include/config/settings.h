@@ -249,6 +249,5 @@ extern const struct setting_word pool_mode_words[], read_fallback_words[];
 const char *pool_mode_name(enum pool_mode mode);
 const char *auth_type_name(enum auth_type type);
 const char *sslmode_name(enum sslmode mode);
-const char *read_fallback_name(enum read_fallback fallback);
 
 #endif

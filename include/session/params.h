@@ -34,7 +34,6 @@ void params_replace(struct params **at, struct params *to);
 /* Walk: *at starts at 0. False at the end. */
 bool params_next(const struct params *p, uint32_t *at, struct param *out);
 const char *params_value(const struct params *p, const char *name); /* NULL: not in the set */
-uint32_t params_count(const struct params *p);
 
 /*
  * SQL that turns a session with `have` into one with `want`, added to sql; false and nothing added when none is needed.

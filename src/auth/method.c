@@ -7,19 +7,6 @@
 
 /* --- towards a client --------------------------------------------------------------------------------------- */
 
-const char *
-auth_method_name(enum auth_method m)
-{
-	static const char *const names[] = {
-		[AUTH_METHOD_TRUST] = "trust",
-		[AUTH_METHOD_CLEARTEXT] = "password",
-		[AUTH_METHOD_MD5] = "md5",
-		[AUTH_METHOD_SCRAM] = "scram-sha-256",
-		[AUTH_METHOD_REJECT] = "reject",
-	};
-	return names[m];
-}
-
 static enum auth_method
 reject(const char **why, const char *sentence)
 {

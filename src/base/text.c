@@ -62,15 +62,3 @@ text_equal_nocase(const char *a, const char *b)
 		a++, b++;
 	return lower(*a) == lower(*b);
 }
-
-bool
-text_is_word(const char *s)
-{
-	for (size_t i = 0; s[i]; i++) {
-		char c = lower(s[i]);
-		bool is_letter = (c >= 'a' && c <= 'z') || c == '_';
-		if (!is_letter && !(i > 0 && c >= '0' && c <= '9'))
-			return false;
-	}
-	return s[0] != '\0';
-}

@@ -710,12 +710,6 @@ sslmode_name(enum sslmode mode)
 	return word_of(sslmodes, (int)mode);
 }
 
-const char *
-read_fallback_name(enum read_fallback fallback)
-{
-	return word_of(read_fallback_words, (int)fallback);
-}
-
 /* What stands between :// and @ in each URL becomes asterisks. */
 static const char *
 hide_passwords(const char *urls, char *buf, size_t room)

@@ -84,12 +84,6 @@ params_next(const struct params *p, uint32_t *at, struct param *out)
 	return true;
 }
 
-uint32_t
-params_count(const struct params *p)
-{
-	return p->count;
-}
-
 const char *
 params_value(const struct params *p, const char *name)
 {

@@ -70,16 +70,6 @@ START_TEST(an_unknown_user_is_asked_as_a_user_with_a_plain_password)
 }
 END_TEST
 
-START_TEST(methods_have_the_names_of_pg_hba)
-{
-	ck_assert_str_eq(auth_method_name(AUTH_METHOD_TRUST), "trust");
-	ck_assert_str_eq(auth_method_name(AUTH_METHOD_CLEARTEXT), "password");
-	ck_assert_str_eq(auth_method_name(AUTH_METHOD_MD5), "md5");
-	ck_assert_str_eq(auth_method_name(AUTH_METHOD_SCRAM), "scram-sha-256");
-	ck_assert_str_eq(auth_method_name(AUTH_METHOD_REJECT), "reject");
-}
-END_TEST
-
 /* --- towards a server --------------------------------------------------------------------------------------- */
 
 static char why_text[400];
@@ -228,7 +218,6 @@ main(void)
 	const TTest *const rules[] = {
 		the_method_follows_the_setting_and_the_secret,
 		an_unknown_user_is_asked_as_a_user_with_a_plain_password,
-		methods_have_the_names_of_pg_hba,
 		a_plain_password_answers_everything,
 		an_md5_secret_answers_md5_only,
 		keys_answer_scram_only,
