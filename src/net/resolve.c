@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/heap.h"
+#include "base/must.h"
 
 /* What is known of one name; kept until it is out of date and asked for again. */
 struct name {
@@ -177,6 +178,20 @@ name_get(struct resolver *r, const char *host)
 	return name;
 }
 
+/* Without a usable /etc/resolv.conf libevent makes none at all; as libc does we have /etc/hosts then, and this machine. */
+static struct evdns_base *
+open_dns(struct event_base *base)
+{
+	struct evdns_base *dns = evdns_base_new(base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+	if (dns)
+		return dns;
+	dns = evdns_base_new(base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+	must(dns != NULL);
+	evdns_base_load_hosts(dns, "/etc/hosts");
+	evdns_base_nameserver_ip_add(dns, "127.0.0.1");
+	return dns;
+}
+
 struct resolve_request *
 resolve_name(struct resolver *r, const char *host, uint16_t port, resolve_fn *fn, void *context)
 {
@@ -204,13 +219,11 @@ resolve_name(struct resolver *r, const char *host, uint16_t port, resolve_fn *fn
 	if (name->is_asking)
 		return q;
 	if (r->dns == NULL)
-		r->dns = evdns_base_new(r->loop->base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+		r->dns = open_dns(r->loop->base);
 	name->is_asking = true;
 	struct evutil_addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = EVUTIL_AI_ADDRCONFIG };
 	/* /etc/hosts is answered before the return; then q is gone. */
-	if (r->dns == NULL || evdns_getaddrinfo(r->dns, host, NULL, &hints, name_on_answer, name) == NULL)
-		return name->is_asking && r->dns == NULL ? (name_on_answer(EVUTIL_EAI_FAIL, NULL, name), NULL) : NULL;
-	return q;
+	return evdns_getaddrinfo(r->dns, host, NULL, &hints, name_on_answer, name) ? q : NULL;
 }
 
 void
