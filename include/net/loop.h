@@ -31,7 +31,8 @@ struct gather {
 	struct stream *stream;
 	struct iovec piece[GATHER_MAX];
 	unsigned count;
-	size_t bytes;
+	size_t bytes, bytes_max;
+	const uint8_t *tail; /* where the last piece ends: what lies there and is sent next makes it longer */
 };
 
 /* The end of a turn, in this order. Each may be NULL. */

@@ -90,7 +90,19 @@ void stream_describe_tls(const struct stream *s, char *text, size_t room);
 
 /* Send. The view of stream_send() stays the caller's and must be good until the next loop_flush(), which follows each
  * event; stream_put() copies. */
-void stream_send(struct stream *s, struct view v);
+void stream_gather(struct stream *s, struct view v); /* stream_send() when there is more to it */
+static inline void
+stream_send(struct stream *s, struct view v)
+{
+	struct gather *g = s->gather;
+	if (g && g->tail == v.p && g->bytes + v.n <= g->bytes_max) { /* one message behind the other: the usual case */
+		g->piece[g->count - 1].iov_len += v.n;
+		g->bytes += v.n;
+		g->tail += v.n;
+	} else {
+		stream_gather(s, v);
+	}
+}
 void stream_put(struct stream *s, struct view v);
 void stream_flush(struct stream *s); /* this one only, now */
 static inline bool

@@ -54,7 +54,7 @@ struct owed {
 	bool is_skipping;       /* after an error: the server ignores what comes until a Sync */
 };
 
-enum { OWED_ROOM_KEPT = 64 }; /* entries; a larger ring goes when its server is free */
+enum { OWED_ROOM_KEPT = 256 }; /* entries, 6 kB: a pipeline of some 50 queries; a larger ring goes when its server is free */
 
 static inline bool
 owed_is_empty(const struct owed *o)
@@ -80,6 +80,8 @@ struct owed_item owed_pop_last(struct owed *o);
 void owed_remove(struct owed *o, uint32_t i);    /* one that holds no references */
 void owed_item_fini(struct owed_item *item);     /* lets its references go */
 struct owed_item *owed_at(const struct owed *o, uint32_t i); /* 0 is the first */
+/* Entries from that one on which close this statement: being skipped will not bring it back, for it was never prepared. */
+void owed_forget_closes(struct owed *o, uint32_t from, const struct statement *st);
 void owed_free(struct owed *o); /* must be empty */
 
 /*

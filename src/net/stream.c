@@ -315,6 +315,8 @@ gather_take(struct stream *s)
 	struct gather *g = n ? node_owner(n, struct gather, node) : heap_alloc(sizeof(*g));
 	node_remove(&g->node);
 	g->stream = s;
+	g->bytes_max = s->ssl ? LOOP_SCRATCH_BYTES : SIZE_MAX; /* TLS joins several pieces in tls_out, which has an end */
+	g->tail = NULL;
 	g->count = 0;
 	g->bytes = 0;
 	s->gather = g;
@@ -324,20 +326,22 @@ gather_take(struct stream *s)
 
 /* A small piece behind one that lies in the scratch is cheaper to copy than to gather. */
 static bool
-joins_scratch(struct loop *loop, struct iovec *last, struct view v)
+joins_scratch(struct loop *loop, struct gather *g, struct view v)
 {
 	enum { SMALL = 512 };
 	uint8_t *end = loop->scratch + loop->scratch_used;
-	if (v.n > SMALL || v.n > LOOP_SCRATCH_BYTES - loop->scratch_used || (uint8_t *)last->iov_base + last->iov_len != end)
+	if (v.n > SMALL || v.n > LOOP_SCRATCH_BYTES - loop->scratch_used || g->tail != end)
 		return false;
 	memcpy(end, v.p, v.n);
 	loop->scratch_used += v.n;
-	last->iov_len += v.n;
+	g->piece[g->count - 1].iov_len += v.n;
+	g->bytes += v.n;
+	g->tail += v.n;
 	return true;
 }
 
 void
-stream_send(struct stream *s, struct view v)
+stream_gather(struct stream *s, struct view v)
 {
 	if (v.n == 0 || s->fd < 0 || s->is_ended || s->is_broken)
 		return;
@@ -346,19 +350,10 @@ stream_send(struct stream *s, struct view v)
 		return;
 	}
 	struct gather *g = s->gather;
-	/* TLS joins several pieces in tls_out, which has an end. */
-	bool is_full = g && s->ssl && g->bytes + v.n > LOOP_SCRATCH_BYTES;
+	bool is_full = g && g->bytes + v.n > g->bytes_max;
 	if (g && !is_full) {
-		struct iovec *last = &g->piece[g->count - 1];
-		if ((const uint8_t *)last->iov_base + last->iov_len == v.p) {
-			last->iov_len += v.n;
-			g->bytes += v.n;
+		if (joins_scratch(s->loop, g, v))
 			return;
-		}
-		if (joins_scratch(s->loop, last, v)) {
-			g->bytes += v.n;
-			return;
-		}
 		is_full = g->count == GATHER_MAX;
 	}
 	if (is_full) {
@@ -373,6 +368,7 @@ stream_send(struct stream *s, struct view v)
 		g = gather_take(s);
 	g->piece[g->count++] = (struct iovec){ .iov_base = (void *)(uintptr_t)v.p, .iov_len = v.n };
 	g->bytes += v.n;
+	g->tail = v.p + v.n;
 }
 
 void

@@ -216,7 +216,7 @@ stream_close(struct stream *s)
 }
 
 void
-stream_send(struct stream *s, struct view v)
+stream_gather(struct stream *s, struct view v)
 {
 	if (v.n == 0 || s->fd < 0 || s->is_ended)
 		return;
