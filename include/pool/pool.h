@@ -105,6 +105,7 @@ struct role {
 	const struct user_config *config; /* or NULL */
 	struct list pools;                /* by pool->of_role */
 	uint32_t clients, servers;
+	uint32_t holders;                 /* clients that point here, on the console too */
 	struct role_keys *keys;           /* what logins of clients taught about the password; owned by the session layer */
 };
 

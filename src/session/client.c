@@ -227,6 +227,8 @@ client_free(struct client *c)
 {
 	must(c->state == CLIENT_CLOSED && c->link == NULL);
 	node_remove(&c->node);
+	if (c->role)
+		c->role->holders--;
 	client_login_free(c);
 	named_free_all(&c->statements);
 	buf_free(&c->unnamed);

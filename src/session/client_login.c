@@ -560,6 +560,7 @@ login_authenticated(struct client *c)
 	struct proxy *x = c->proxy;
 	char text[160];
 	c->role = proxy_role(x, l->user);
+	c->role->holders++;
 	if (config_is_console(l->database)) {
 		enter_console(c);
 		return;
@@ -657,8 +658,10 @@ skip_usual_pairs(struct client *c)
 	const char *name, *value;
 	while (next_pair(&c->login->pairs, &at, &name, &value)) {
 		const char *usual = params_value(c->pool->base, name);
-		if (usual && strcasecmp(usual, value) == 0)
+		if (usual && strcmp(usual, value) == 0)
 			continue;
+		if (usual && strcmp(name, "client_encoding") == 0 && strcasecmp(usual, value) == 0)
+			continue; /* names of encodings have no case */
 		buf_add_string(&left, name);
 		buf_add_string(&left, value);
 	}

@@ -103,43 +103,43 @@ close_load(struct cluster_load *load)
 
 /* ---- what is made from the configuration ---- */
 
+/* One context, or a sentence that begins with which of the two it was to be. */
+static struct tls_context *
+make_context(enum tls_role role, const struct tls_files *files, struct text *why)
+{
+	char reason[400];
+	struct text said = TEXT_IN(reason);
+	struct tls_context *t = tls_context_new(role, files, &said);
+	if (t == NULL)
+		text_addf(why, "%s: %s", role == TLS_FOR_CLIENTS ? "client_tls" : "server_tls", reason);
+	return t;
+}
+
 static bool
 make_tls(const struct settings *set, struct tls_context **clients, struct tls_context **servers, struct text *why)
 {
+	const struct tls_files for_clients = {
+		.key_file = set->client_tls_key_file, .cert_file = set->client_tls_cert_file,
+		.ca_file = set->client_tls_ca_file, .ciphers = set->client_tls_ciphers,
+		.ciphers13 = set->client_tls13_ciphers, .protocols = set->client_tls_protocols,
+		.curve = set->client_tls_ecdhcurve, .verify_peer = set->client_tls_sslmode >= SSLMODE_VERIFY_CA,
+	};
+	const struct tls_files for_servers = {
+		.key_file = set->server_tls_key_file, .cert_file = set->server_tls_cert_file,
+		.ca_file = set->server_tls_ca_file, .ciphers = set->server_tls_ciphers,
+		.ciphers13 = set->server_tls13_ciphers, .protocols = set->server_tls_protocols,
+		.verify_peer = set->server_tls_sslmode >= SSLMODE_VERIFY_CA,
+		.verify_host = set->server_tls_sslmode == SSLMODE_VERIFY_FULL,
+	};
 	*clients = *servers = NULL;
-	if (set->client_tls_sslmode != SSLMODE_DISABLE) {
-		struct tls_files f = {
-			.key_file = set->client_tls_key_file, .cert_file = set->client_tls_cert_file,
-			.ca_file = set->client_tls_ca_file, .ciphers = set->client_tls_ciphers,
-			.ciphers13 = set->client_tls13_ciphers, .protocols = set->client_tls_protocols,
-			.curve = set->client_tls_ecdhcurve, .verify_peer = set->client_tls_sslmode >= SSLMODE_VERIFY_CA,
-		};
-		text_add(why, "client_tls: ");
-		size_t before = why->n;
-		*clients = tls_context_new(TLS_FOR_CLIENTS, &f, why);
-		if (*clients == NULL)
-			return false;
-		why->n = before - strlen("client_tls: ");
-		why->p[why->n] = '\0';
-	}
-	if (set->server_tls_sslmode != SSLMODE_DISABLE) {
-		struct tls_files f = {
-			.key_file = set->server_tls_key_file, .cert_file = set->server_tls_cert_file,
-			.ca_file = set->server_tls_ca_file, .ciphers = set->server_tls_ciphers,
-			.ciphers13 = set->server_tls13_ciphers, .protocols = set->server_tls_protocols,
-			.verify_peer = set->server_tls_sslmode >= SSLMODE_VERIFY_CA,
-			.verify_host = set->server_tls_sslmode == SSLMODE_VERIFY_FULL,
-		};
-		text_add(why, "server_tls: ");
-		size_t before = why->n;
-		*servers = tls_context_new(TLS_FOR_SERVERS, &f, why);
-		if (*servers == NULL) {
-			tls_context_unref(*clients);
-			*clients = NULL;
-			return false;
-		}
-		why->n = before - strlen("server_tls: ");
-		why->p[why->n] = '\0';
+	if (set->client_tls_sslmode != SSLMODE_DISABLE &&
+	    (*clients = make_context(TLS_FOR_CLIENTS, &for_clients, why)) == NULL)
+		return false;
+	if (set->server_tls_sslmode != SSLMODE_DISABLE &&
+	    (*servers = make_context(TLS_FOR_SERVERS, &for_servers, why)) == NULL) {
+		tls_context_unref(*clients);
+		*clients = NULL;
+		return false;
 	}
 	return true;
 }
@@ -354,10 +354,26 @@ collect_pools(struct proxy *x)
 	}
 }
 
+/* Whoever logs in somewhere makes a role; with auth_type = any, whatever name he makes up. */
+static void
+collect_roles(struct proxy *x)
+{
+	struct role *r, *after;
+	HASH_ITER(hh, x->roles, r, after)
+	{
+		if (r->holders > 0 || !list_is_empty(&r->pools))
+			continue;
+		HASH_DEL(x->roles, r);
+		role_forget(r);
+		heap_free(r);
+	}
+}
+
 void
 proxy_collect(struct proxy *x)
 {
 	collect_pools(x);
+	collect_roles(x);
 	uint64_t limit = x->config->settings.autodb_idle_timeout_us;
 	struct database *d, *after;
 	HASH_ITER(hh, x->databases, d, after)
