@@ -119,7 +119,7 @@ class Program:
                 p.send_signal(signal.SIGINT if p.args[-2:-1] == ["-db"] else signal.SIGTERM)
         for p in self.processes:
             try:
-                p.wait(1)
+                p.wait(5)
             except subprocess.TimeoutExpired:
                 p.kill()
                 p.wait()

@@ -49,3 +49,17 @@ def print_row(row, results, instead):
     for program, got in results.items():
         for text in got.get("failed", []):
             print(f"{'':4}FAILED {program}: {text}")
+
+
+def markdown(rows):
+    """The same for bench/README.md: what is claimed, and memory. `rows` as in the JSON file."""
+    yield "| row | measure | PgBouncer | HAProxy+PgBouncer | pgsluice | to PgBouncer | to the pair |"
+    yield "|---|---|---|---|---|---|---|"
+    for row in rows:
+        for line in row["lines"]:
+            if line["what"].startswith("for the eye") and line["at_most"] is None:
+                continue
+            m, d = line["median"], line["digits"]
+            cells = " | ".join(shown(m.get(p), d) for p in ("pgbouncer", "pair", "pgsluice"))
+            yield (f"| {row['row']} | {line['what']} {line['unit']} | {cells} | "
+                   f"{shown(line['to_pgbouncer'], 2)} | {shown(line['to_pair'], 2)} |").replace("for the eye: ", "")
