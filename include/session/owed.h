@@ -41,6 +41,7 @@ struct owed_item {
 	uint8_t to;   /* enum owed_to */
 	bool is_unnamed;             /* PARSE or CLOSE of the unnamed statement */
 	bool is_duplicate;           /* PARSE of a name that the client has: the error will name ours, and must name this one */
+	bool is_void;                /* CLOSE of our own: the server does not hold the statement, skipping this brings nothing back */
 	struct named *named;         /* PARSE: what the client may now call it. CLOSE: what it may not any more. A reference */
 	struct statement *statement; /* PARSE: what the server will hold. CLOSE of our own: what not any more. A reference */
 };
@@ -80,8 +81,8 @@ struct owed_item owed_pop_last(struct owed *o);
 void owed_remove(struct owed *o, uint32_t i);    /* one that holds no references */
 void owed_item_fini(struct owed_item *item);     /* lets its references go */
 struct owed_item *owed_at(const struct owed *o, uint32_t i); /* 0 is the first */
-/* Entries from that one on which close this statement: being skipped will not bring it back, for it was never prepared. */
-void owed_forget_closes(struct owed *o, uint32_t from, const struct statement *st);
+/* The first CLOSE of our own of this statement, from that entry on, or NULL. */
+struct owed_item *owed_find_close(const struct owed *o, uint32_t from, const struct statement *st);
 void owed_free(struct owed *o); /* must be empty */
 
 /*

@@ -142,14 +142,32 @@ link_pop_ours(struct server *s)
 	}
 }
 
+/*
+ * What the server holds of a statement whose Parse or Close it skips: what it held before. A Close that was sent since then,
+ * behind the Sync, to make room, still comes: it removes the statement, or, if it is skipped too, leaves it as it is now.
+ */
+static void
+undo_holding(struct server *s, const struct owed_item *item, uint32_t sync)
+{
+	struct owed_item *close = owed_find_close(&s->owed, sync, item->statement);
+	if (item->what == OWED_PARSE) {
+		holdings_drop(&s->holdings, item->statement);
+		if (close)
+			close->is_void = true;
+	} else if (!item->is_void) {
+		if (close)
+			close->is_void = false;
+		else
+			holdings_add(&s->holdings, item->statement);
+	}
+}
+
 /* The server will not do this: what the client's intake took for granted is taken back. Newest first. */
 static void
-undo(struct server *s, struct owed_item *item)
+undo(struct server *s, struct owed_item *item, uint32_t sync)
 {
-	if (item->statement && item->what == OWED_PARSE)
-		holdings_drop(&s->holdings, item->statement);
-	else if (item->statement && item->what == OWED_CLOSE)
-		holdings_add(&s->holdings, item->statement);
+	if (item->statement)
+		undo_holding(s, item, sync);
 	if (item->named && s->link) {
 		if (item->what == OWED_PARSE)
 			named_unlist(&s->link->statements, item->named);
@@ -175,7 +193,7 @@ link_on_error(struct server *s)
 	bool has_sync = sync < o->count;
 	for (uint32_t i = sync; i > 0; i--) {
 		struct owed_item item = *owed_at(o, i - 1); /* a copy: the queue still counts what was tentative */
-		undo(s, &item);
+		undo(s, &item, sync);
 	}
 	for (uint32_t i = 0; i < sync; i++)
 		owed_pop(o);

@@ -87,6 +87,17 @@ owed_remove(struct owed *o, uint32_t i)
 	o->count--;
 }
 
+struct owed_item *
+owed_find_close(const struct owed *o, uint32_t from, const struct statement *st)
+{
+	for (uint32_t i = from; i < o->count; i++) {
+		struct owed_item *item = owed_at(o, i);
+		if (item->what == OWED_CLOSE && item->statement == st)
+			return item;
+	}
+	return NULL;
+}
+
 void
 owed_free(struct owed *o)
 {

@@ -87,12 +87,25 @@ server_run_row_description(struct server *s, const struct frame *f, struct view 
 	return server_run_part(s, f, all);
 }
 
+/* Is the statement of this entry prepared by one in front of it? */
+static bool
+is_parsed_before(const struct owed *o, uint32_t i)
+{
+	const struct statement *st = owed_at(o, i)->statement;
+	while (i-- > 0)
+		if (owed_at(o, i)->what == OWED_PARSE && owed_at(o, i)->statement == st)
+			return true;
+	return false;
+}
+
 /* The server has forgotten its statements; those whose Parse is on its way behind this it will have. */
 static void
 server_deallocated_all(struct server *s)
 {
 	for (uint32_t i = 0; i < s->owed.count; i++) {
 		struct owed_item *item = owed_at(&s->owed, i);
+		if (item->what == OWED_CLOSE && item->statement)
+			item->is_void = !is_parsed_before(&s->owed, i);
 		if (item->what != OWED_PARSE)
 			continue;
 		if (item->statement)

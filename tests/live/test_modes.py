@@ -127,6 +127,23 @@ def test_more_statements_than_a_server_may_hold(sluices: Start) -> None:
         assert 1 <= int(held[0][0] or 0) <= 5
 
 
+def test_what_a_failed_pipeline_left_out_is_not_taken_for_done(sluices: Start) -> None:
+    """A server may hold one: each Parse makes the statement before it go, in messages that the server then skips."""
+    tight = sluices(default_pool_size=1, max_prepared_statements=1)
+    fails = wire.bind("", "never")
+    with Wire(tight.port) as client:
+        client.login()
+        client.send(fails, wire.parse("v", "SELECT 'v'"), wire.SYNC, fails, wire.parse("c", "SELECT 'c'"), wire.SYNC)
+        assert wire.letters(client.ready() + client.ready()) == "EZEZ"
+        client.send(wire.parse("v", "SELECT 'v'"), wire.bind("", "v"), wire.execute(), wire.SYNC)
+        assert wire.letters(client.ready()) == "12DCZ"
+        client.send(wire.query("SELECT 1"), fails, wire.parse("v2", "SELECT 'v'"), wire.SYNC,
+                    wire.parse("c", "SELECT 'c'"), wire.SYNC)
+        assert wire.letters(client.ready() + client.ready() + client.ready()) == "TDCZEZ1Z"
+        client.send(wire.bind("", "v"), wire.execute(), wire.bind("", "c"), wire.execute(), wire.SYNC)
+        assert wire.letters(client.ready()) == "2DC2DCZ"
+
+
 def test_discard_all_and_deallocate_all(two: Sluice) -> None:
     for statement in ("DISCARD ALL", "DEALLOCATE ALL"):
         with Wire(two.port) as client:
