@@ -360,6 +360,28 @@ plan_minimum(struct pool *p, const struct plan_view *v)
 	return (struct plan){ .act = PLAN_NOTHING };
 }
 
+/*
+ * Without Patroni only a session tells what a member is: one that came back would never be found while others serve
+ * everybody who waits.
+ */
+static struct plan
+plan_unknown(struct pool *p, const struct plan_view *v)
+{
+	const struct topology *t = p->database->load->topology;
+	uint64_t again_us = 0;
+	if (t->has_patroni || t->is_plain || p->clients == 0)
+		return (struct plan){ .act = PLAN_NOTHING };
+	for (uint16_t i = 0; i < t->count; i++) {
+		if (!t->member[i].wants_session)
+			continue;
+		struct pool_member *at = pool_at(p, t->member[i].id);
+		struct plan plan = at->count == 0 ? plan_open(at, NULL, v, &again_us) : (struct plan){ .act = PLAN_NOTHING };
+		if (plan.act == PLAN_OPEN)
+			return plan;
+	}
+	return (struct plan){ .act = PLAN_NOTHING };
+}
+
 struct plan
 pool_upkeep(struct pool *p, const struct plan_view *v)
 {
@@ -392,6 +414,8 @@ pool_upkeep(struct pool *p, const struct plan_view *v)
 	/* Clients that find a free slot at once never come to pool_plan(). */
 	uint64_t again_us = 0;
 	struct plan plan = plan_wanted(p, v, &again_us);
+	if (plan.act == PLAN_NOTHING)
+		plan = plan_unknown(p, v);
 	return plan.act != PLAN_NOTHING ? plan : plan_minimum(p, v);
 }
 

@@ -490,6 +490,28 @@ START_TEST(old_ones_go_one_by_one)
 }
 END_TEST
 
+START_TEST(without_patroni_a_member_that_came_back_is_looked_for_although_others_serve)
+{
+	world_begin();
+	w.topology->has_patroni = false;
+	world_slot(&w.pool, 0, SLOT_IDLE);
+	world_slot(&w.pool, 1, SLOT_IDLE);
+	w.topology->member[2].wants_session = true;
+	ck_assert_int_eq(pool_upkeep(&w.pool, &w.view).act, PLAN_NOTHING); /* nobody is there who could use it */
+	w.pool.clients = 1;
+	struct plan plan = pool_upkeep(&w.pool, &w.view);
+	ck_assert_int_eq(plan.act, PLAN_OPEN);
+	ck_assert_uint_eq(plan.member, 2);
+	pool_at(&w.pool, 2)->retry_us = w.view.now_us + SECOND_US; /* it has just refused */
+	ck_assert_int_eq(pool_upkeep(&w.pool, &w.view).act, PLAN_NOTHING);
+	w.view.now_us += SECOND_US;
+	ck_assert_int_eq(pool_upkeep(&w.pool, &w.view).act, PLAN_OPEN);
+	world_slot(&w.pool, 2, SLOT_LOGIN); /* on its way */
+	ck_assert_int_eq(pool_upkeep(&w.pool, &w.view).act, PLAN_NOTHING);
+	world_end();
+}
+END_TEST
+
 START_TEST(idle_ones_go_down_to_the_minimum_which_is_kept_up)
 {
 	world_begin();
@@ -548,6 +570,7 @@ main(void)
 		paused_means_nothing_new,
 		a_slot_is_closed_when_its_member_is_not_what_it_was,
 		old_ones_go_one_by_one,
+		without_patroni_a_member_that_came_back_is_looked_for_although_others_serve,
 		idle_ones_go_down_to_the_minimum_which_is_kept_up,
 	};
 	return suite_run("pool/plan", rules, sizeof(rules) / sizeof(rules[0]));
