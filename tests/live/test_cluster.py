@@ -1,0 +1,449 @@
+"""
+A real Patroni cluster is broken under load. No write reaches a server that is not the leader, no acknowledged row is lost,
+writes go on by themselves; reads use every healthy replica, and the leader only where the settings say so.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Iterator
+
+import psycopg
+import pytest
+from kit import wire
+from kit.load import Load
+from kit.place import Place, wait_until
+from kit.sluice import Sluice
+from kit.wire import Wire
+from lab.cluster import Lab
+from lab.layout import Options
+
+Start = Any
+
+
+@pytest.fixture(scope="session")
+def whole_lab(place: Place) -> Iterator[Lab]:
+    lab = Lab(place.root / "lab")
+    lab.up(Options(port_base=place.lab_ports(), sync=True, fsync=False))
+    yield lab
+    lab.down()
+
+
+def wait_whole(lab: Lab) -> None:
+    """Healthy, and with a synchronous standby, also in Patroni's own book: a killed leader then loses nothing."""
+    lab.wait_healthy(90)
+
+    def has_standby() -> bool:
+        leader = lab.wait_leader()
+        return ('"sync_standby"' in leader.ask("/cluster")[1] and
+                leader.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != "0")
+
+    wait_until(has_standby, 60, "a synchronous standby")
+
+
+def repair(lab: Lab) -> None:
+    for node in lab.nodes:
+        node.thaw()
+        node.heal_etcd()
+        node.start()
+
+
+@pytest.fixture
+def lab(whole_lab: Lab) -> Iterator[Lab]:
+    """Healthy, with a synchronous standby. Whatever a test breaks is mended for the next one."""
+    repair(whole_lab)
+    wait_whole(whole_lab)
+    yield whole_lab
+    repair(whole_lab)
+
+
+def urls(lab: Lab) -> str:
+    return ",".join(lab.layout.rest_url(name) for name in lab.layout.names)
+
+
+@pytest.fixture
+def front(sluices: Start, lab: Lab) -> Sluice:
+    return in_front(sluices, lab)
+
+
+def in_front(sluices: Start, lab: Lab, cluster: str = "", **settings: Any) -> Sluice:
+    return sluices(clusters={"main": cluster or f"patroni={urls(lab)}"}, databases={"*": "cluster=main"}, read=True,
+                   secrets={"app": "app"}, **{"query_wait_timeout": 60, **settings})
+
+
+def load(lab: Lab, front: Sluice, **given: Any) -> Load:
+    return Load(lab, lambda **where: front.connect(password="app", **where), front.read_port, **given)
+
+
+def roles(lab: Lab) -> tuple[str, set[str]]:
+    """(leader, replicas)"""
+    leader = lab.wait_leader().name
+    return leader, set(lab.layout.names) - {leader}
+
+
+def test_each_port_reaches_whom_it_should(lab: Lab, front: Sluice) -> None:
+    leader, replicas = roles(lab)
+    with load(lab, front) as work:
+        work.wait_writes(200)
+        work.wait_reads(replicas)
+    assert {each.node for each in work.written} == {leader}
+    assert {each.node for each in work.read} == replicas and all(each.in_recovery for each in work.read)
+    assert not work.errors(work.writers + work.readers)
+    work.check_writes()
+
+
+def test_writing_on_the_read_port_is_refused_by_the_standby(lab: Lab, front: Sluice) -> None:
+    with front.connect(password="app", port=front.read_port) as connection:
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            connection.execute("CREATE TABLE never (id int)")
+
+
+def test_switchover(lab: Lab, front: Sluice) -> None:
+    with load(lab, front) as work:
+        work.wait_writes()
+        old, new = lab.switchover()
+        work.wait_writes(100, new)
+        lab.wait_healthy(90)
+        work.wait_reads(set(lab.layout.names) - {new})
+        work.wait_writes(50, new)
+    assert {each.node for each in work.written} == {old, new}
+    work.check_writes()
+
+
+def test_two_switchovers_in_a_row(lab: Lab, front: Sluice) -> None:
+    with load(lab, front) as work:
+        for _ in range(2):
+            work.wait_writes()
+            _, new = lab.switchover()
+            work.wait_writes(50, new)
+            wait_whole(lab)
+    work.check_writes()
+
+
+def test_leader_killed(lab: Lab, front: Sluice) -> None:
+    with load(lab, front) as work:
+        work.wait_writes()
+        old = lab.pick("leader")
+        old.kill()
+        new = lab.wait_leader(other_than=old.name).name
+        work.wait_writes(100, new)
+        old.start()
+        lab.wait_healthy(90)
+        work.wait_reads(set(lab.layout.names) - {new})
+    assert {each.node for each in work.written} == {old.name, new}
+    work.check_writes()
+
+
+def test_postgres_of_the_leader_killed(lab: Lab, front: Sluice) -> None:
+    """Patroni restarts it, or gives the lead away: either way writes go on."""
+    with load(lab, front) as work:
+        work.wait_writes()
+        lab.pick("leader").kill_postgres()
+        killed = time.monotonic()
+        work.wait_writes(100, since=killed + 0.5)
+        lab.wait_healthy(90)
+        work.wait_writes()
+    work.check_writes()
+
+
+def test_leader_frozen_and_thawed(lab: Lab, front: Sluice) -> None:
+    """Its connections live and say nothing; when it thaws it still believes for a moment that it leads."""
+    with load(lab, front) as work:
+        work.wait_writes()
+        old = lab.pick("leader")
+        old.freeze()
+        new = lab.wait_leader(other_than=old.name).name
+        work.wait_writes(100, new)
+        thawed = time.monotonic()
+        old.thaw()
+        work.wait_writes(100, new)
+        lab.wait_healthy(90)
+        work.wait_writes(50, new)
+    assert {each.node for each in work.written if each.at > thawed} == {new}
+    work.check_writes()
+
+
+def test_leader_that_loses_etcd(lab: Lab, front: Sluice) -> None:
+    with load(lab, front) as work:
+        work.wait_writes()
+        old = lab.pick("leader")
+        old.cut_etcd()
+        new = lab.wait_leader(other_than=old.name).name
+        work.wait_writes(100, new)
+        old.heal_etcd()
+        lab.wait_healthy(90)
+        work.wait_writes(50, new)
+    work.check_writes()
+
+
+def test_replica_killed(lab: Lab, front: Sluice) -> None:
+    leader, replicas = roles(lab)
+    with load(lab, front) as work:
+        work.wait_reads(replicas)
+        killed = lab.pick("replica")
+        killed.kill()
+        at = time.monotonic()
+        work.wait_writes(100, leader, since=at + 1)
+        work.wait_reads(replicas - {killed.name}, since=at + 1)
+        assert killed.name not in {each.node for each in work.read if each.at > at + 1}
+        killed.start()
+        lab.wait_healthy(90)
+        work.wait_reads(replicas)
+    assert {each.node for each in work.written} == {leader}
+    assert leader not in {each.node for each in work.read}
+    work.check_writes()
+
+
+def test_replica_frozen(lab: Lab, front: Sluice) -> None:
+    leader, replicas = roles(lab)
+    with load(lab, front) as work:
+        work.wait_reads(replicas)
+        frozen = lab.pick("replica")
+        frozen.freeze()
+        at = time.monotonic()
+        work.wait_reads(replicas - {frozen.name}, since=at + 5)
+        work.wait_writes(50, since=at + 5)
+        frozen.thaw()
+        lab.wait_healthy(90)
+        work.wait_reads(replicas)
+    assert leader not in {each.node for each in work.read}
+    work.check_writes()
+
+
+def test_member_added_and_removed(lab: Lab, front: Sluice) -> None:
+    with load(lab, front) as work:
+        work.wait_reads(roles(lab)[1])
+        added = lab.add()
+        work.names[added.pg_port] = added.name
+        work.wait_reads({added.name})
+        lab.remove(added)
+        gone = time.monotonic()
+        work.wait_writes(50, since=gone + 1)
+        work.wait_reads(roles(lab)[1], since=gone + 1)
+        assert added.name not in {each.node for each in work.read if each.at > gone + 1}
+    work.check_writes()
+
+
+def kill_replicas(lab: Lab) -> set[str]:
+    leader, replicas = roles(lab)
+    for name in replicas:
+        lab.pick(name).kill()
+    # Without a standby left to wait for, Patroni lets the leader commit alone.
+    wait_until(lambda: lab.pick(leader).sql("SHOW synchronous_standby_names") == "", 60, "a leader that waits for nobody")
+    return replicas
+
+
+def test_reads_without_replicas_go_to_the_leader(lab: Lab, front: Sluice) -> None:
+    leader, replicas = roles(lab)
+    with load(lab, front) as work:
+        work.wait_reads(replicas)
+        kill_replicas(lab)
+        work.wait_reads({leader})
+        for name in replicas:
+            lab.pick(name).start()
+        lab.wait_healthy(90)
+        work.wait_reads(replicas)
+        whole = time.monotonic() + 3
+        work.wait_reads(replicas, since=whole)
+        assert leader not in {each.node for each in work.read if each.at > whole}
+
+
+def test_reads_without_replicas_may_be_refused_or_held(lab: Lab, sluices: Start) -> None:
+    refusing = in_front(sluices, lab, read_fallback="refuse")
+    holding = in_front(sluices, lab, read_fallback="hold")
+    for front in (refusing, holding):
+        with front.connect(password="app", port=front.read_port) as connection:
+            assert connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
+    waiting = Wire(holding.read_port).login(password="app")
+    replicas = kill_replicas(lab)
+
+    def refusal() -> str:
+        """SQLSTATE of a read, "" while a dying connection still answers otherwise."""
+        try:
+            with refusing.connect(password="app", port=refusing.read_port) as connection:
+                connection.execute("SELECT 1")
+        except psycopg.Error as error:
+            return "57P03" if "57P03" in str(error.sqlstate) or "no server can take" in str(error) else ""
+        return ""
+
+    wait_until(lambda: refusal() == "57P03", 60, "a refusal with 57P03")
+    with refusing.connect(password="app") as connection:  # writing goes on
+        assert connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+    waiting.send(wire.query("SELECT pg_is_in_recovery()"))
+    waiting.socket.settimeout(2)
+    with pytest.raises(TimeoutError):
+        waiting.next()
+    for name in replicas:
+        lab.pick(name).start()
+    waiting.socket.settimeout(90)
+    assert wire.row(waiting.until(b"D")[-1][1]) == [b"t"]
+    waiting.close()
+
+
+def test_a_replica_that_is_far_behind_gets_no_reads(lab: Lab, sluices: Start) -> None:
+    front = in_front(sluices, lab, max_replica_lag="64kB")
+    leader, replicas = roles(lab)
+    late = lab.pick("replica")
+    with load(lab, front) as work:
+        work.wait_reads(replicas)
+        late.delay_replay(300)
+        try:
+            with front.connect(password="app") as connection:
+                connection.execute("CREATE TABLE IF NOT EXISTS bulk (x text)")
+                wait_until(lambda: connection.execute("INSERT INTO bulk SELECT repeat(md5(g::text), 30) FROM"
+                                                      " generate_series(1, 500) g") and
+                           late.name not in recent(work), 60, f"no reads from {late.name}")
+        finally:
+            late.delay_replay(0)
+        work.wait_reads(replicas)
+    assert leader not in {each.node for each in work.read}
+
+
+def recent(work: Load) -> set[str]:
+    """Nodes that answered reads during the last second."""
+    now = time.monotonic()
+    found = {each.node for each in work.read if each.at > now - 1}
+    time.sleep(0.2)
+    return found
+
+
+def test_patroni_alone_dies_everywhere(lab: Lab, front: Sluice) -> None:
+    """PostgreSQL goes on, and so does whoever uses it."""
+    from lab import procs
+    import signal
+
+    leader, replicas = roles(lab)
+    with load(lab, front) as work:
+        work.wait_reads(replicas)
+        procs.send([node.patroni_pid for node in lab.nodes], signal.SIGKILL)
+        dead = time.monotonic()
+        work.wait_writes(100, leader, since=dead + 4)
+        with front.connect(password="app") as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        for node in lab.nodes:
+            node.start()
+        lab.wait_healthy(90)
+        work.wait_writes()
+    work.check_writes()
+
+
+def test_nobody_left(lab: Lab, sluices: Start) -> None:
+    """Writes wait, are refused in the end with the reason, and work again without help."""
+    front = in_front(sluices, lab, query_wait_timeout=4)
+    with front.connect(password="app") as connection:
+        connection.execute("SELECT 1")
+    for node in lab.nodes:
+        node.kill()
+    client = Wire(front.port).login(password="app")
+    error = client.send(wire.query("SELECT 1")).refused()
+    assert error["C"] == "57P03", error
+    assert "Patroni" in error["D"], error
+    for node in lab.nodes:
+        node.start()
+
+    def works() -> bool:
+        try:
+            with front.connect(password="app") as again:
+                return again.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+        except psycopg.Error:
+            return False
+
+    wait_until(works, 120, "recovery")
+
+
+def test_idle_clients_do_not_notice_a_switchover(lab: Lab, front: Sluice) -> None:
+    with front.connect(password="app") as writer, front.connect(password="app", port=front.read_port) as reader:
+        writer.execute("SET TimeZone = 'Asia/Tokyo'")
+        for connection in (writer, reader):
+            connection.execute("SELECT 1")
+        _, new = lab.switchover()
+        lab.wait_healthy(90)
+        assert writer.execute("SELECT inet_server_port(), current_setting('TimeZone')").fetchone() == (
+            lab.pick(new).pg_port, "Asia/Tokyo")
+        assert reader.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
+
+
+def test_a_cluster_of_hosts_alone_follows_a_switchover(lab: Lab, sluices: Start) -> None:
+    hosts = ",".join(f"{node.host}:{node.pg_port}" for node in lab.nodes)
+    front = in_front(sluices, lab, cluster=f"hosts={hosts}")
+    with load(lab, front) as work:
+        work.wait_writes()
+        work.wait_reads(roles(lab)[1])
+        old, new = lab.switchover()
+        work.wait_writes(100, new)
+        lab.wait_healthy(90)
+        work.wait_reads(set(lab.layout.names) - {new})
+    work.check_writes()
+
+
+def test_one_url_is_enough(lab: Lab, sluices: Start) -> None:
+    """The others are learnt from the one, and stay known without it."""
+    leader = lab.pick("leader")
+    front = in_front(sluices, lab, cluster=f"patroni=http://{leader.host}:{leader.rest_port}")
+    with load(lab, front) as work:
+        work.wait_writes()
+        work.wait_reads(roles(lab)[1])
+        leader.kill()
+        new = lab.wait_leader(other_than=leader.name).name
+        work.wait_writes(50, new)
+        leader.start()
+        lab.wait_healthy(90)
+    work.check_writes()
+
+
+# Environment alone.
+
+def environment(lab: Lab, port: int, **more: str) -> dict[str, str]:
+    return {"PGSLUICE_PATRONI": urls(lab), "PGSLUICE_AUTH_USERS": '"app" "app"', "PGSLUICE_LISTEN_PORT": str(port), **more}
+
+
+def test_three_variables_are_enough(lab: Lab, place: Place) -> None:
+    """The other ports are given as well, so that this test runs beside whatever else the machine does."""
+    port, read_port = place.port(), place.port()
+    front = Sluice(place, arguments=[], listen_port=port,
+                   env=environment(lab, port, PGSLUICE_READ_PORT=str(read_port), PGSLUICE_HTTP_PORT="0",
+                                   PGSLUICE_UNIX_SOCKET_DIR=""))
+    front.start()
+    try:
+        done = front.psql("-c", "SELECT pg_is_in_recovery()", password="app")
+        assert (done.returncode, done.stdout) == (0, "f\n"), done.stderr
+        done = front.psql("-c", "SELECT pg_is_in_recovery()", password="app", port=read_port)
+        assert (done.returncode, done.stdout) == (0, "t\n"), done.stderr
+        done = front.psql("-c", "SELECT 1", password="wrong")
+        assert done.returncode == 2 and "password authentication failed" in done.stderr
+    finally:
+        front.stop()
+
+
+def test_secrets_as_files(lab: Lab, place: Place) -> None:
+    port = place.port()
+    front = Sluice(place, arguments=[], listen_port=port)
+    secret = place.write(front.dir / "secret", '"app" "app"\n')
+    front.env = environment(lab, port, PGSLUICE_READ_PORT="0", PGSLUICE_HTTP_PORT="0", PGSLUICE_AUTH_USERS_FILE=str(secret))
+    del front.env["PGSLUICE_AUTH_USERS"]
+    front.start()
+    try:
+        assert front.psql("-c", "SELECT 1", password="app").stdout == "1\n"
+    finally:
+        front.stop()
+
+
+@pytest.mark.parametrize("wrong, words", [
+    ({"PGSLUICE_PATRONI": "not a url"}, "PGSLUICE_PATRONI"),
+    ({"PGSLUICE_LISTEN_PORT": "seventy"}, "PGSLUICE_LISTEN_PORT"),
+    ({"PGSLUICE_LISTEN_PORT": "0"}, "PGSLUICE_LISTEN_PORT"),
+    ({"PGSLUICE_LISTEN_PROT": "1"}, "PGSLUICE_LISTEN_PROT"),
+    ({"PGSLUICE_AUTH_FILE": "/nonexistent"}, "/nonexistent"),
+    ({"PGSLUICE_AUTH_USERS_FILE": "/nonexistent"}, "PGSLUICE_AUTH_USERS_FILE"),
+    ({"PGSLUICE_POOL_MODE": "sometimes"}, "PGSLUICE_POOL_MODE"),
+], ids=str)
+def test_a_wrong_environment_is_one_line(place: Place, wrong: dict[str, str], words: str) -> None:
+    port = place.port()
+    right = {"PGSLUICE_PATRONI": "http://127.0.0.1:1", "PGSLUICE_AUTH_USERS": '"app" "app"',
+             "PGSLUICE_LISTEN_PORT": str(port)}
+    if "PGSLUICE_AUTH_USERS_FILE" in wrong:
+        del right["PGSLUICE_AUTH_USERS"]
+    front = Sluice(place, arguments=[], env={**right, **wrong})
+    front.start(wait=False)
+    assert front.expect_exit() == 1
+    assert words in front.log_text() and len(front.log_text().strip().splitlines()) == 1, front.log_text()
