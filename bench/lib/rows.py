@@ -185,7 +185,7 @@ def crowd_row(name, wanted, servers, tls=False, **more):
                 "idle": unused / 1e6, "idle_again": used / 1e6, "clients": n}
 
     text = f"{wanted:,} clients over {servers} servers" + (", TLS" if tls else "")
-    row = Row(name, text, turn, is_fresh=True, at_most={"cpu": 1.0, "unused": 1.0, "used": 1.0, "peak": 1.0, "idle_again": 1.0},
+    row = Row(name, text, turn, is_fresh=True, at_most={"cpu": 1.0, "unused": 1.0, "used": 1.0, "idle": 1.0, "peak": 1.0, "idle_again": 1.0},
               settings={"default_pool_size": servers, **(TLS if tls else {})}, **more)
     return row
 
