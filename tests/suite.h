@@ -19,6 +19,7 @@ suite_run(const char *module, const TTest *const *rules, size_t count)
 {
 	Suite *suite = suite_create(module);
 	TCase *all = tcase_create("rules");
+	tcase_set_timeout(all, 120); /* s: only ends what hangs; a slow machine is no failure */
 	for (size_t i = 0; i < count; i++)
 		tcase_add_test(all, rules[i]);
 	suite_add_tcase(suite, all);

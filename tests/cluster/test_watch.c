@@ -283,7 +283,7 @@ begin(void)
 	begin_servers();
 	struct cluster_config config = config_with(1);
 	open_cluster(&config);
-	ck_assert(turn_until(loop, are_all_well, 3 * SECOND_US));
+	ck_assert(turn_until(loop, are_all_well, 30 * SECOND_US));
 	ck_assert_str_eq(history, "n1");
 }
 
@@ -296,7 +296,7 @@ START_TEST(members_and_their_roles_are_found_through_one_url)
 	ck_assert_uint_eq(cluster_topology(cluster)->count, 0);
 	ck_assert_int_eq(cluster_topology(cluster)->leader, -1);
 	ck_assert(cluster_topology(cluster)->has_patroni);
-	ck_assert(turn_until(loop, are_all_well, 3 * SECOND_US));
+	ck_assert(turn_until(loop, are_all_well, 30 * SECOND_US));
 	ck_assert_str_eq(topology_leader(cluster_topology(cluster))->name, "n1");
 	ck_assert_str_eq(named("n2")->host, "10.0.0.2");
 	ck_assert_uint_eq(named("n2")->port, 5401);
@@ -319,9 +319,10 @@ START_TEST(any_of_several_urls_is_enough)
 	patroni[0].mood = HTML;
 	patroni[1].mood = MUTE;
 	open_cluster(&config);
-	pass(50 * MS);
+	for (int i = 0; i < 200 && cluster_counters(cluster)->polls_bad == 0; i++)
+		pass(50 * MS);
 	patroni[0].mood = GOOD;
-	wait_leader("n1", 3 * SECOND_US);
+	wait_leader("n1", 30 * SECOND_US);
 	ck_assert_uint_ge(cluster_counters(cluster)->polls_bad, 1);
 	end();
 }
@@ -338,7 +339,7 @@ START_TEST(a_cluster_that_comes_up_later_is_found)
 	ck_assert_uint_eq(cluster_topology(cluster)->count, 0);
 	ck_assert_uint_ge(cluster_counters(cluster)->polls_failed, 2);
 	fake_http_open_at(&patroni[0].server, loop, port);
-	wait_leader("n1", 3 * SECOND_US);
+	wait_leader("n1", 30 * SECOND_US);
 	end();
 }
 END_TEST
@@ -349,7 +350,7 @@ START_TEST(a_moved_leader_is_followed_within_a_fast_poll)
 	struct cluster_config config = config_with(1);
 	config.patroni_poll_interval_us = SECOND_US;
 	open_cluster(&config);
-	ck_assert(turn_until(loop, are_all_well, 3 * SECOND_US));
+	ck_assert(turn_until(loop, are_all_well, 30 * SECOND_US));
 	/* n1 stops, its status is still 200; a session on it was told so. */
 	patroni[0].state = "stopping";
 	report("n1", SESSION_SHUTTING_DOWN);
@@ -362,7 +363,7 @@ START_TEST(a_moved_leader_is_followed_within_a_fast_poll)
 	ck_assert(named("n2")->wants_session && named("n2")->patroni_says_leader);
 	make_leader(1, 2);
 	uint64_t began_us = real_us();
-	wait_leader("n2", 3 * SECOND_US);
+	wait_leader("n2", 30 * SECOND_US);
 	ck_assert_uint_lt(real_us() - began_us, 200 * MS);
 	ck_assert_str_eq(history, "n1 - n2");
 	ck_assert_uint_eq(cluster_topology(cluster)->timeline, 2);
@@ -378,14 +379,14 @@ START_TEST(polls_keep_their_interval_and_are_frequent_without_a_leader)
 	struct cluster_config config = config_with(1);
 	config.patroni_poll_interval_us = 200 * MS;
 	open_cluster(&config);
-	ck_assert(turn_until(loop, are_all_well, 3 * SECOND_US));
+	ck_assert(turn_until(loop, are_all_well, 30 * SECOND_US));
 	int before = patroni[2].polls;
 	pass(700 * MS);
 	int slow = patroni[2].polls - before;
 	ck_assert_int_ge(slow, 2);
 	ck_assert_int_le(slow, 5);
 	patroni[0].status = 503;
-	wait_leader(NULL, SECOND_US);
+	wait_leader(NULL, 30 * SECOND_US);
 	before = patroni[2].polls;
 	pass(500 * MS);
 	ck_assert_int_ge(patroni[2].polls - before, 5);
@@ -400,7 +401,7 @@ START_TEST(a_sign_of_trouble_brings_a_round_at_once)
 	struct cluster_config config = config_with(1);
 	config.patroni_poll_interval_us = 30 * SECOND_US;
 	open_cluster(&config);
-	ck_assert(turn_until(loop, are_all_well, 3 * SECOND_US));
+	ck_assert(turn_until(loop, are_all_well, 30 * SECOND_US));
 	pass(100 * MS);
 	int before = patroni[1].polls;
 	pass(200 * MS);
@@ -424,7 +425,7 @@ START_TEST(reports_about_a_replica_bring_single_rounds)
 	struct cluster_config config = config_with(1);
 	config.patroni_poll_interval_us = 30 * SECOND_US;
 	open_cluster(&config);
-	ck_assert(turn_until(loop, are_all_well, 3 * SECOND_US));
+	ck_assert(turn_until(loop, are_all_well, 30 * SECOND_US));
 	pass(300 * MS);
 	int before = patroni[1].polls;
 	report("n2", SESSION_REFUSED);
@@ -473,17 +474,17 @@ START_TEST(nonsense_from_the_leader_keeps_it_until_somebody_contradicts)
 	for (size_t i = 0; i < sizeof(moods) / sizeof(moods[0]); i++) {
 		begin();
 		patroni[0].mood = moods[i];
-		ck_assert(turn_until(loop, is_stale, 5 * SECOND_US));
+		ck_assert(turn_until(loop, is_stale, 60 * SECOND_US));
 		ck_assert_str_eq(history, "n1");
 		if (moods[i] == MUTE)
 			ck_assert_uint_ge(cluster_counters(cluster)->polls_failed, 3);
 		else
 			ck_assert_uint_ge(cluster_counters(cluster)->polls_bad, 3);
 		patroni[1].is_unlocked = true;
-		wait_leader(NULL, SECOND_US);
+		wait_leader(NULL, 30 * SECOND_US);
 		patroni[1].is_unlocked = false;
 		patroni[0].mood = GOOD;
-		wait_leader("n1", SECOND_US);
+		wait_leader("n1", 30 * SECOND_US);
 		ck_assert_str_eq(history, "n1 - n1");
 		end();
 	}
@@ -495,12 +496,12 @@ START_TEST(when_all_patronis_go_the_leader_stays_until_it_refuses)
 	begin();
 	for (int i = 0; i < MEMBERS; i++)
 		fake_http_stop(&patroni[i].server);
-	ck_assert(turn_until(loop, is_stale, 3 * SECOND_US));
+	ck_assert(turn_until(loop, is_stale, 60 * SECOND_US));
 	pass(200 * MS);
 	ck_assert_str_eq(history, "n1");
 	ck_assert_ptr_null(named("n2")->why_not_read);
 	report("n1", SESSION_REFUSED);
-	wait_leader(NULL, SECOND_US);
+	wait_leader(NULL, 30 * SECOND_US);
 	end();
 }
 END_TEST
@@ -512,7 +513,7 @@ START_TEST(a_listing_that_names_a_leader_makes_none)
 	make_replica(0, 1);
 	listed_leader = "n2";
 	open_cluster(&config);
-	wait_members(3, 3 * SECOND_US);
+	wait_members(3, 30 * SECOND_US);
 	pass(200 * MS);
 	ck_assert_int_eq(cluster_topology(cluster)->leader, -1);
 	ck_assert_str_eq(cluster_topology(cluster)->why_no_leader, "nobody holds the leader lock");
@@ -525,12 +526,12 @@ START_TEST(a_leader_that_refuses_us_is_given_up_and_comes_back)
 {
 	begin();
 	report("n1", SESSION_REFUSED);
-	wait_leader(NULL, SECOND_US);
+	wait_leader(NULL, 30 * SECOND_US);
 	report("n1", SESSION_WRITABLE);
-	wait_leader("n1", SECOND_US);
+	wait_leader("n1", 30 * SECOND_US);
 	report("n1", SESSION_IN_RECOVERY);
-	wait_leader(NULL, SECOND_US);
-	wait_leader("n1", SECOND_US); /* Patroni, asked anew, says primary */
+	wait_leader(NULL, 30 * SECOND_US);
+	wait_leader("n1", 30 * SECOND_US); /* Patroni, asked anew, says primary */
 	end();
 }
 END_TEST
@@ -587,7 +588,7 @@ START_TEST(a_new_member_is_added_and_one_that_died_is_removed)
 	patroni[2].is_listed = false;
 	struct cluster_config config = config_with(1);
 	open_cluster(&config);
-	wait_leader("n1", 3 * SECOND_US);
+	wait_leader("n1", 30 * SECOND_US);
 	ck_assert_uint_eq(cluster_topology(cluster)->count, 2);
 	patroni[2].is_listed = true;
 	pass_minutes_and_seconds(0, 14);
@@ -712,7 +713,7 @@ START_TEST(a_new_leader_is_known_even_if_all_members_are_new)
 	pass(200 * MS);
 	patroni[0].polls = 0;
 	pass_minutes_and_seconds(0, 20);
-	wait_leader("n2", SECOND_US);
+	wait_leader("n2", 30 * SECOND_US);
 	ck_assert_str_eq(topology_leader(cluster_topology(cluster))->host, "10.0.1.1");
 	end();
 }
@@ -725,7 +726,7 @@ START_TEST(the_longer_nobody_leads_the_fewer_polls)
 	struct cluster_config config = config_with(1);
 	config.patroni_poll_interval_us = 200 * MS;
 	open_cluster(&config);
-	wait_members(3, 3 * SECOND_US);
+	wait_members(3, 30 * SECOND_US);
 	pass_minutes_and_seconds(2, 0);
 	int before = patroni[0].polls;
 	pass(400 * MS);
@@ -755,13 +756,13 @@ START_TEST(hosts_are_judged_by_reports)
 	cluster_report_session(cluster, 7, SESSION_WRITABLE); /* nobody has this id */
 	cluster_report_session(cluster, UINT16_MAX, SESSION_WRITABLE);
 	cluster_poll_now(cluster, "there is nobody to ask");
-	wait_leader("/run/postgresql:5433", SECOND_US);
+	wait_leader("/run/postgresql:5433", 30 * SECOND_US);
 	ck_assert_ptr_null(named("10.0.0.1:5432")->why_not_read);
 	ck_assert_uint_eq(cluster_counters(cluster)->polls, 0);
 	report("/run/postgresql:5433", SESSION_REFUSED);
-	wait_leader(NULL, SECOND_US);
+	wait_leader(NULL, 30 * SECOND_US);
 	report("10.0.0.1:5432", SESSION_WRITABLE);
-	wait_leader("10.0.0.1:5432", SECOND_US);
+	wait_leader("10.0.0.1:5432", 30 * SECOND_US);
 	end();
 }
 END_TEST
@@ -781,7 +782,7 @@ START_TEST(a_plain_member_serves_from_the_start)
 	is_inside = true;
 	cluster_apply(cluster, &config);
 	is_inside = false;
-	wait_members(2, SECOND_US);
+	wait_members(2, 30 * SECOND_US);
 	report("10.0.0.1:5432", SESSION_REFUSED);
 	pass(50 * MS);
 	ck_assert_ptr_nonnull(named("10.0.0.1:5432")->why_not_write);
@@ -789,7 +790,7 @@ START_TEST(a_plain_member_serves_from_the_start)
 	config.hosts = &hosts[1];
 	config.host_count = 1;
 	cluster_apply(cluster, &config);
-	wait_members(1, SECOND_US);
+	wait_members(1, 30 * SECOND_US);
 	ck_assert_str_eq(cluster_topology(cluster)->member[0].host, "10.0.0.2");
 	ck_assert_uint_eq(cluster_topology(cluster)->member[0].id, 1); /* its own, as before */
 	end();
@@ -820,10 +821,10 @@ START_TEST(a_cluster_may_be_followed_in_another_way_after_a_reload)
 	struct host_config hosts[] = { { "10.0.0.1", 5400 } };
 	struct cluster_config config = { .name = "test", .hosts = hosts, .host_count = 1, .patroni_poll_interval_us = POLL_US };
 	cluster_apply(cluster, &config);
-	wait_members(1, SECOND_US);
+	wait_members(1, 30 * SECOND_US);
 	ck_assert(!cluster_topology(cluster)->has_patroni);
 	report("10.0.0.1:5400", SESSION_WRITABLE);
-	wait_leader("10.0.0.1:5400", SECOND_US);
+	wait_leader("10.0.0.1:5400", 30 * SECOND_US);
 	config.is_plain = true;
 	cluster_apply(cluster, &config);
 	pass(100 * MS);
@@ -831,7 +832,7 @@ START_TEST(a_cluster_may_be_followed_in_another_way_after_a_reload)
 	ck_assert_uint_eq(cluster_topology(cluster)->count, 1);
 	config = config_with(1);
 	cluster_apply(cluster, &config);
-	ck_assert(turn_until(loop, are_all_well, 3 * SECOND_US));
+	ck_assert(turn_until(loop, are_all_well, 30 * SECOND_US));
 	ck_assert_str_eq(history, "n1 - 10.0.0.1:5400 - n1");
 	end();
 }
@@ -894,7 +895,7 @@ START_TEST(a_url_that_is_too_long_is_left_out)
 	config.patroni_count = 2;
 	open_cluster(&config);
 	free(url); /* the configuration is copied */
-	wait_leader("n1", 3 * SECOND_US);
+	wait_leader("n1", 30 * SECOND_US);
 	end();
 }
 END_TEST
