@@ -65,14 +65,14 @@ class Place:
         for _ in range(PORTS):
             port = self._next_port
             self._next_port = PORT_BASE + (port + 1 - PORT_BASE) % PORTS
-            if port_is_free(HOST, port):
+            if port_is_free("0.0.0.0", port):  # on no address: some tests listen on all
                 return port
         raise AssertionError(f"no port is free between {PORT_BASE} and {PORT_BASE + PORTS}")
 
     def lab_ports(self) -> int:
         """The first of enough free ones in a row for a lab, which has addresses of its own."""
         base = self._next_port
-        while not all(port_is_free(HOST, port) for port in range(base, base + PORTS_USED)):
+        while not all(port_is_free("0.0.0.0", port) for port in range(base, base + PORTS_USED)):
             base += PORTS_USED
         self._next_port = base + PORTS_USED
         return base
