@@ -15,6 +15,7 @@ from typing import Any, Callable, Iterable
 
 import psycopg
 from lab.cluster import Lab
+from lab.layout import LabError
 from lab.node import Node
 
 from .place import wait_until
@@ -148,8 +149,16 @@ class Load:
 
 def keys(node: Node, position: str, run: str) -> set[str]:
     behind = f"SELECT pg_is_in_recovery() AND pg_last_wal_replay_lsn() < '{position}'"
-    wait_until(lambda: node.sql(behind) == "f", 60, f"{node.name} at {position}")
-    return set(node.sql(f"SELECT key FROM {TABLE} WHERE key LIKE '{run}/%'", "app").splitlines())
+
+    def read() -> list[str] | None:
+        try:  # a node that has just come back is restarted once more when it has to be rewound
+            if node.sql(behind) != "f":
+                return None
+            return ["", *node.sql(f"SELECT key FROM {TABLE} WHERE key LIKE '{run}/%'", "app").splitlines()]
+        except LabError:
+            return None
+
+    return set(wait_until(read, 90, f"{node.name} at {position}")[1:])
 
 
 def make_table(lab: Lab) -> None:
