@@ -280,7 +280,7 @@ load_file(struct users *into, const char *path, struct text *why)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hang us */
 	const char *error = read_file(fd, &bytes);
 	if (error)
-		text_addf(why, "%s: can't read it: %s", path, error);
+		text_addf(why, "auth_file: %s: can't read it: %s", path, error);
 	else
 		result = read_text(into, buf_view(&bytes), path, false, why);
 	if (fd >= 0)

@@ -172,7 +172,7 @@ enum denial {
 static const struct {
 	const char *of_member, *of_cluster;
 } denials[] = {
-	[DENIAL_NONE] = { NULL, "it has no members" },
+	[DENIAL_NONE] = { NULL, "no Patroni has told of its members yet" },
 	[DENIAL_UNKNOWN] = { "nothing is known of it yet", "nothing is known of its members yet" },
 	[DENIAL_SILENT] = { "its Patroni does not answer", "no Patroni answers" },
 	[DENIAL_NO_LOCK] = { "it does not hold the leader lock", "nobody holds the leader lock" },

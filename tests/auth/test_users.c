@@ -281,7 +281,7 @@ START_TEST(a_file_that_cannot_be_read_is_named_with_the_reason)
 {
 	make_directory();
 	ck_assert_int_eq(load("/nonexistent/users.txt", ""), USERS_NO_FILE);
-	ck_assert_str_eq(why_text, "/nonexistent/users.txt: can't read it: No such file or directory");
+	ck_assert_str_eq(why_text, "auth_file: /nonexistent/users.txt: can't read it: No such file or directory");
 	ck_assert_int_eq(load(directory, ""), USERS_NO_FILE);
 	ck_assert_ptr_nonnull(strstr(why_text, "it is not a regular file"));
 	ck_assert_int_eq(mkfifo(path, 0600), 0);

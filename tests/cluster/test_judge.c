@@ -160,7 +160,7 @@ START_TEST(a_cluster_without_members_has_no_leader)
 	known.member[0] = known.member[1] = known.member[2] = NULL;
 	ck_assert_int_eq(leader(), -1);
 	ck_assert_uint_eq(last->count, 0);
-	says(last->why_no_leader, "it has no members");
+	says(last->why_no_leader, "no Patroni has told of its members yet");
 	end();
 }
 END_TEST

@@ -195,7 +195,7 @@ def test_a_used_port_is_one_line(place: Place, backend: str) -> None:
 
 
 @pytest.mark.parametrize("settings, words", [
-    ({"auth_file": "/nonexistent/users.txt"}, ["/nonexistent/users.txt"]),
+    ({"auth_file": "/nonexistent/users.txt"}, ["auth_file", "/nonexistent/users.txt"]),
     ({"client_tls_sslmode": "require", "client_tls_key_file": "/nonexistent/a.key",
       "client_tls_cert_file": "/nonexistent/a.crt"}, ["/nonexistent/a."]),
     ({"listen_addr": "203.0.113.77"}, ["203.0.113.77"]),
