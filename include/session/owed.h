@@ -69,6 +69,14 @@ owed_first(const struct owed *o)
 	return o->count ? &o->ring[o->at] : 0;
 }
 
+/* Is it our turn to answer? */
+static inline bool
+owed_is_ours(const struct owed *o)
+{
+	const struct owed_item *first = owed_first(o);
+	return first && (first->to == OWED_BY_US || first->what == OWED_COPY_END);
+}
+
 static inline bool
 owed_ends_with_ready(enum owed_what what)
 {

@@ -129,12 +129,11 @@ answer_ours(struct client *c, const struct owed_item *item)
 void
 link_pop_ours(struct server *s)
 {
-	struct owed_item *first;
 	if (s->in_left > 0) { /* not into the middle of a message of the server's */
 		s->pops_later = true;
 		return;
 	}
-	while ((first = owed_first(&s->owed)) != NULL && (first->to == OWED_BY_US || first->what == OWED_COPY_END)) {
+	while (owed_is_ours(&s->owed)) {
 		struct owed_item item = owed_pop(&s->owed);
 		if (s->link && item.to == OWED_BY_US)
 			answer_ours(s->link, &item);

@@ -72,9 +72,11 @@ server_run_end(struct server *s, const struct frame *f, struct view all)
 	struct owed_item item = owed_pop(&s->owed);
 	if (item.is_duplicate && s->link) /* it was none: the other had gone meanwhile */
 		named_list(&s->link->statements, item.named);
-	owed_item_fini(&item);
+	if (item.named || item.statement)
+		owed_item_fini(&item);
 	pass(s, f, all, goes);
-	link_pop_ours(s);
+	if (owed_is_ours(&s->owed))
+		link_pop_ours(s);
 	return true;
 }
 
