@@ -14,6 +14,7 @@ from kit import fake, wire
 from kit.company import neighbour
 from kit.fake import FakePostgres, Session
 from kit.place import HOST, wait_until
+from kit.postgres import Postgres
 from kit.sluice import Sluice
 from kit.wire import Wire
 
@@ -340,6 +341,34 @@ def test_an_unreachable_server(sluices: Start, backend: str) -> None:
                     return False
 
             wait_until(works, 60, "recovery")
+
+
+def test_a_server_that_is_restarted(sluices: Start, backend: str) -> None:
+    """Whoever asks meanwhile waits or is told why; afterwards everything is as it was, for clients that stayed too."""
+    server = Postgres(_place(sluices), "pg_restarted")
+    front: Sluice = sluices(databases={"bad": f"host={HOST} port={server.port} dbname=postgres", "*": backend},
+                            server_login_retry="200ms", query_wait_timeout=60,
+                            secrets={"app": "sesame", "postgres": "sesame"})
+    try:
+        with neighbour(front.connect), front.connect(user="postgres", dbname="bad") as idle:
+            assert idle.execute("SELECT 1").fetchone() == (1,)
+            with front.connect(user="postgres", dbname="bad", autocommit=False) as busy:
+                busy.execute("SELECT 1")
+                server.stop()
+                with pytest.raises(psycopg.OperationalError):
+                    busy.execute("SELECT 1")
+            server.start()
+
+            def works() -> bool:
+                try:
+                    return idle.execute("SELECT 1").fetchone() == (1,)
+                except psycopg.OperationalError:
+                    assert not idle.closed, "an idle client was thrown out"
+                    return False
+
+            wait_until(works, 60, "recovery")
+    finally:
+        server.stop()
 
 
 def test_a_name_without_address(sluices: Start, backend: str) -> None:

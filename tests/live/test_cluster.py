@@ -13,6 +13,7 @@ import pytest
 from kit import wire
 from kit.load import Load
 from kit.place import Place, wait_until
+from kit.postgres import PASSWORD
 from kit.sluice import Sluice
 from kit.wire import Wire
 from lab.cluster import Lab
@@ -394,6 +395,36 @@ def test_one_url_is_enough(lab: Lab, sluices: Start) -> None:
         work.wait_writes(50, new)
         leader.start()
         lab.wait_healthy(90)
+    work.check_writes()
+
+
+def test_several_clusters_in_one_process(lab: Lab, sluices: Start, backend: str) -> None:
+    front: Sluice = sluices(clusters={"main": f"patroni={urls(lab)}"}, read=True, query_wait_timeout=60,
+                            databases={"app": "cluster=main", "other": f"{backend} dbname=app", "*": "cluster=main"},
+                            secrets={"app": "app"})
+    leader = lab.pick("leader")
+    with front.connect(password="app") as connection:
+        assert connection.execute("SELECT inet_server_port()").fetchone() == (leader.pg_port,)
+    # The secret is the lab's: what is asked at the other server is refused there, and nowhere else.
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        front.connect(password="app", dbname="other")
+    front.secrets["app"] = PASSWORD
+    front.write_auth_file()
+    front.reload()
+    with front.connect(dbname="other") as connection:
+        (port,) = connection.execute("SELECT inet_server_port()").fetchone() or (0,)
+        assert f"port={port}" in backend
+
+
+def test_a_cluster_that_is_added_by_a_reload(lab: Lab, sluices: Start, backend: str) -> None:
+    front: Sluice = sluices(databases={"*": backend}, read=True, query_wait_timeout=60, secrets={"app": "app"})
+    front.clusters["main"] = f"patroni={urls(lab)}"
+    front.databases["app"] = "cluster=main"
+    front.write_ini()
+    assert "reloaded" in front.reload()
+    with load(lab, front) as work:
+        work.wait_writes()
+        work.wait_reads(roles(lab)[1])
     work.check_writes()
 
 
