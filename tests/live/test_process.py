@@ -194,6 +194,24 @@ def test_a_used_port_is_one_line(place: Place, backend: str) -> None:
         assert status == 1 and str(port) in one_line(said) and "in use" in said
 
 
+def test_a_used_http_port_is_one_line(place: Place, backend: str) -> None:
+    with socket.create_server((HOST, place.port())) as taken:
+        port = taken.getsockname()[1]
+        status, said = run(place, Sluice(place, databases={"*": backend}, http_port=port))
+        assert status == 1 and str(port) in one_line(said) and "in use" in said
+
+
+def test_a_unix_socket_of_somebody_else_is_left_alone(sluices: Start) -> None:
+    first: Sluice = sluices()
+    second: Sluice = sluices(listen_addr="127.0.0.2", listen_port=first.port, unix_socket_dir=first.dir)
+    assert "no Unix socket" in second.log_text()
+    with second.connect(host="127.0.0.2") as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    second.stop()
+    with first.connect(host=str(first.dir)) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
 @pytest.mark.parametrize("settings, words", [
     ({"auth_file": "/nonexistent/users.txt"}, ["auth_file", "/nonexistent/users.txt"]),
     ({"client_tls_sslmode": "require", "client_tls_key_file": "/nonexistent/a.key",
