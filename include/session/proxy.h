@@ -11,14 +11,13 @@
 #include <stdint.h>
 
 #include "auth/scram.h"
-#include "auth/users.h"
 #include "base/list.h"
 #include "cluster/watch.h"
 #include "config/config.h"
 #include "net/loop.h"
 #include "net/resolve.h"
-#include "net/tls.h"
 #include "pool/pool.h"
+#include "session/access.h"
 #include "wire/frame.h"
 
 struct client;
@@ -65,12 +64,9 @@ struct proxy {
 	struct fetcher *fetcher;
 	struct config *config;           /* in force; replaced whole */
 	char **environment;              /* for reloads */
-	struct users *users;             /* auth_file and auth_users */
+	struct access access;            /* users, TLS contexts; replaced whole */
 	size_t users_warm_at;
-	struct users_stamp users_stamp;  /* the state of auth_file they were read from, or could not be */
 	struct scram_cache *scram_cache;
-	struct tls_context *tls_clients; /* NULL: client_tls_sslmode = disable */
-	struct tls_context *tls_servers; /* NULL: disable */
 	const struct console_ops *console;
 	struct list console_waits;       /* the admin layer's: console sessions whose command waits for something */
 

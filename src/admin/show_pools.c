@@ -311,8 +311,8 @@ drop_doubles(struct show_rows *out)
 static void
 fill_users(const struct show_table *t, struct proxy *x, struct show_rows *out)
 {
-	for (size_t i = 0; i < users_count(x->users); i++)
-		add_user(out, x, users_at(x->users, i)->name);
+	for (size_t i = 0; i < users_count(x->access.users); i++)
+		add_user(out, x, users_at(x->access.users, i)->name);
 	for (int i = 0; i < x->config->user_count; i++)
 		add_user(out, x, x->config->users[i].name);
 	for (const struct role *r = x->roles; r; r = r->hh.next)

@@ -137,7 +137,7 @@ fill_mem(const struct show_table *t, struct proxy *x, struct show_rows *out)
 		for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++)
 			members += node_owner(n, struct pool, node)->at[id] != NULL;
 	add_mem(out, "user_cache", sizeof(struct role), HASH_COUNT(x->roles));
-	add_mem(out, "credentials_cache", sizeof(struct user_secret), users_count(x->users));
+	add_mem(out, "credentials_cache", sizeof(struct user_secret), users_count(x->access.users));
 	add_mem(out, "db_cache", sizeof(struct database), HASH_COUNT(x->databases));
 	add_mem(out, "peer_cache", sizeof(struct peer_config), (size_t)x->config->peer_count);
 	add_mem(out, "peer_pool_cache", sizeof(struct pool_member), members); /* slots of a pool on a member */

@@ -92,11 +92,11 @@ cancel_on_open(void *owner)
 static bool
 start_tls(struct cancel *k, struct view answer)
 {
-	if (answer.n != 1 || answer.p[0] != 'S' || k->proxy->tls_servers == NULL)
+	if (answer.n != 1 || answer.p[0] != 'S' || k->proxy->access.tls_servers == NULL)
 		return false;
 	const struct server *s = k->target;
 	const struct member *m = topology_member(s->pool->database->load->topology, s->slot.at->id);
-	return m && stream_start_tls_client(&k->stream, k->proxy->tls_servers, m->host, false);
+	return m && stream_start_tls_client(&k->stream, k->proxy->access.tls_servers, m->host, false);
 }
 
 static size_t

@@ -1,5 +1,5 @@
 /*
- * session/proxy.c - the process as one object: what it starts with, what names mean, what a reload changes.
+ * session/proxy.c - the process as one object: what it starts with, what names mean, how it ends.
  */
 #include "session/proxy.h"
 
@@ -11,12 +11,12 @@
 #include "base/clock.h"
 #include "base/heap.h"
 #include "base/log.h"
-#include "config/reload.h"
 #include "net/fetch.h"
 #include "pool/plan.h"
 #include "session/cancel.h"
 #include "session/client.h"
 #include "session/link.h"
+#include "session/proxy_parts.h"
 #include "session/role_keys.h"
 #include "session/server.h"
 
@@ -45,8 +45,8 @@ cut_old_leader(struct proxy *x, const struct cluster_load *load)
 	}
 }
 
-static struct cluster_load *
-load_of(struct proxy *x, const char *name)
+struct cluster_load *
+proxy_load(struct proxy *x, const char *name)
 {
 	list_each(&x->loads, n, after)
 	{
@@ -61,7 +61,7 @@ static void
 on_topology(struct cluster *cluster, const struct topology *old, const struct topology *now, void *context)
 {
 	struct proxy *x = context;
-	struct cluster_load *load = load_of(x, cluster_name(cluster));
+	struct cluster_load *load = proxy_load(x, cluster_name(cluster));
 	if (load == NULL)
 		return;
 	const struct topology *before = load->topology;
@@ -72,8 +72,8 @@ on_topology(struct cluster *cluster, const struct topology *old, const struct to
 }
 
 /* Patroni is asked by HTTP: is there anything to ask, and can we? */
-static bool
-can_ask(struct proxy *x, const struct config *config, struct text *why)
+bool
+proxy_can_ask(struct proxy *x, const struct config *config, struct text *why)
 {
 	for (int i = 0; i < config->cluster_count; i++)
 		if (config->clusters[i].patroni_count > 0)
@@ -81,8 +81,8 @@ can_ask(struct proxy *x, const struct config *config, struct text *why)
 	return true;
 }
 
-static void
-open_cluster(struct proxy *x, const struct cluster_config *config)
+void
+proxy_open_cluster(struct proxy *x, const struct cluster_config *config)
 {
 	struct cluster_load *load = heap_alloc(sizeof(*load));
 	struct cluster_callbacks callbacks = { .on_topology = on_topology, .context = x };
@@ -92,8 +92,8 @@ open_cluster(struct proxy *x, const struct cluster_config *config)
 	list_append(&x->loads, &load->node);
 }
 
-static void
-close_load(struct cluster_load *load)
+void
+proxy_close_load(struct cluster_load *load)
 {
 	node_remove(&load->node);
 	cluster_close(load->cluster);
@@ -101,65 +101,13 @@ close_load(struct cluster_load *load)
 	heap_free(load);
 }
 
-/* ---- what is made from the configuration ---- */
-
-/* One context, or a sentence that begins with which of the two it was to be. */
-static struct tls_context *
-make_context(enum tls_role role, const struct tls_files *files, struct text *why)
-{
-	char reason[400];
-	struct text said = TEXT_IN(reason);
-	struct tls_context *t = tls_context_new(role, files, &said);
-	if (t == NULL)
-		text_addf(why, "%s: %s", role == TLS_FOR_CLIENTS ? "client_tls" : "server_tls", reason);
-	return t;
-}
-
-static bool
-make_tls(const struct settings *set, struct tls_context **clients, struct tls_context **servers, struct text *why)
-{
-	const struct tls_files for_clients = {
-		.key_file = set->client_tls_key_file, .cert_file = set->client_tls_cert_file,
-		.ca_file = set->client_tls_ca_file, .ciphers = set->client_tls_ciphers,
-		.ciphers13 = set->client_tls13_ciphers, .protocols = set->client_tls_protocols,
-		.curve = set->client_tls_ecdhcurve, .verify_peer = set->client_tls_sslmode >= SSLMODE_VERIFY_CA,
-	};
-	const struct tls_files for_servers = {
-		.key_file = set->server_tls_key_file, .cert_file = set->server_tls_cert_file,
-		.ca_file = set->server_tls_ca_file, .ciphers = set->server_tls_ciphers,
-		.ciphers13 = set->server_tls13_ciphers, .protocols = set->server_tls_protocols,
-		.verify_peer = set->server_tls_sslmode >= SSLMODE_VERIFY_CA,
-		.verify_host = set->server_tls_sslmode == SSLMODE_VERIFY_FULL,
-	};
-	*clients = *servers = NULL;
-	if (set->client_tls_sslmode != SSLMODE_DISABLE &&
-	    (*clients = make_context(TLS_FOR_CLIENTS, &for_clients, why)) == NULL)
-		return false;
-	if (set->server_tls_sslmode != SSLMODE_DISABLE &&
-	    (*servers = make_context(TLS_FOR_SERVERS, &for_servers, why)) == NULL) {
-		tls_context_unref(*clients);
-		*clients = NULL;
-		return false;
-	}
-	return true;
-}
-
-static bool
-load_users(const struct settings *set, struct users **out, struct text *why)
-{
-	struct users_source from = { .auth_file = set->auth_file, .auth_users = set->auth_users };
-	return users_load(&from, out, why) == USERS_OK;
-}
+/* ---- all of it ---- */
 
 struct proxy *
 proxy_new(struct config *config, char **environment, struct text *why)
 {
 	struct proxy *x = heap_alloc(sizeof(*x));
-	users_file_stamp(config->settings.auth_file, &x->users_stamp);
-	if (!make_tls(&config->settings, &x->tls_clients, &x->tls_servers, why) ||
-	    !load_users(&config->settings, &x->users, why)) {
-		tls_context_unref(x->tls_clients);
-		tls_context_unref(x->tls_servers);
+	if (!access_load(&config->settings, &x->access, why)) {
 		heap_free(x);
 		return NULL;
 	}
@@ -177,18 +125,18 @@ proxy_new(struct config *config, char **environment, struct text *why)
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		list_init(lists[i]);
 	settle_open(x);
-	if (!can_ask(x, config, why)) {
+	if (!proxy_can_ask(x, config, why)) {
 		x->config = NULL; /* the caller's still */
 		proxy_free(x);
 		return NULL;
 	}
 	for (int i = 0; i < config->cluster_count; i++)
-		open_cluster(x, &config->clusters[i]);
+		proxy_open_cluster(x, &config->clusters[i]);
 	return x;
 }
 
-static void
-forget_welcome(struct pool *p)
+void
+pool_forget_welcome(struct pool *p)
 {
 	for (int lane = 0; lane < LANES; lane++) {
 		if (p->welcome[lane] == NULL)
@@ -204,7 +152,7 @@ free_pool(struct pool *p)
 {
 	client_login_forget_learned(p);
 	params_unref(p->base);
-	forget_welcome(p);
+	pool_forget_welcome(p);
 	pool_fini(p);
 	heap_free(p);
 }
@@ -235,16 +183,14 @@ proxy_free(struct proxy *x)
 		heap_free(r);
 	}
 	while ((n = list_first(&x->loads)) != NULL)
-		close_load(node_owner(n, struct cluster_load, node));
+		proxy_close_load(node_owner(n, struct cluster_load, node));
 	buf_free(&x->compose);
 	timer_free(x->every_second);
 	timer_free(x->replan);
 	fetcher_close(x->fetcher);
 	resolver_free(x->resolver);
 	scram_cache_free(x->scram_cache);
-	users_free(x->users);
-	tls_context_unref(x->tls_clients);
-	tls_context_unref(x->tls_servers);
+	access_free(&x->access);
 	loop_free(x->loop);
 	config_free(x->config);
 	heap_free(x);
@@ -275,7 +221,7 @@ proxy_database(struct proxy *x, const char *name)
 	snprintf(d->name, sizeof(d->name), "%s", name);
 	d->config = config;
 	d->is_auto = config->is_default;
-	d->load = load_of(x, config->cluster->name);
+	d->load = proxy_load(x, config->cluster->name);
 	must(d->load != NULL);
 	list_init(&d->pools);
 	d->used_us = d->before_us = d->before_that_us = clock_now_us();
@@ -320,8 +266,8 @@ is_unused(const struct pool *p)
 	return p->clients == 0 && p->servers == 0 && pool_waiting(p) == 0;
 }
 
-static void
-drop_database(struct proxy *x, struct database *d)
+void
+proxy_drop_database(struct proxy *x, struct database *d)
 {
 	list_each(&d->pools, n, after)
 		free_pool(node_owner(n, struct pool, of_database));
@@ -379,23 +325,13 @@ proxy_collect(struct proxy *x)
 	HASH_ITER(hh, x->databases, d, after)
 		if (d->is_auto && limit > 0 && clock_now_us() - d->used_us > limit && !d->is_paused && !d->is_disabled &&
 		    database_is_unused(d))
-			drop_database(x, d);
+			proxy_drop_database(x, d);
 }
 
-/* ---- reload ---- */
+/* ---- commands and stopping ---- */
 
-static void
-log_change(const struct config_change *change, void *context)
-{
-	if (change->is_kept)
-		log_warning("config", "%s is \"%s\" in the new configuration, which needs a restart; \"%s\" stays in force",
-		            change->row->name, change->is, change->was);
-	else
-		log_info("config", "%s: \"%s\" -> \"%s\"", change->row->name, change->was, change->is);
-}
-
-static void
-cut_servers(struct proxy *x, const struct database *d, const char *why)
+void
+proxy_cut_servers(struct proxy *x, const struct database *d, const char *why)
 {
 	list_each(&x->servers, n, after)
 	{
@@ -405,8 +341,8 @@ cut_servers(struct proxy *x, const struct database *d, const char *why)
 	}
 }
 
-static void
-kill_database(struct proxy *x, struct database *d, const char *why)
+void
+proxy_kill_database(struct proxy *x, struct database *d, const char *why)
 {
 	list_each(&x->clients, n, after)
 	{
@@ -414,166 +350,8 @@ kill_database(struct proxy *x, struct database *d, const char *why)
 		if (c->database && (d == NULL || c->database == d))
 			client_fail(c, &(struct fault){ .by = FAULT_BY_ADMIN, .sqlstate = SQLSTATE_ADMIN_SHUTDOWN, .text = why });
 	}
-	cut_servers(x, d, why);
+	proxy_cut_servers(x, d, why);
 }
-
-static void
-apply_clusters(struct proxy *x, const struct config *now)
-{
-	for (int i = 0; i < now->cluster_count; i++) {
-		struct cluster_load *load = load_of(x, now->clusters[i].name);
-		if (load == NULL) {
-			open_cluster(x, &now->clusters[i]);
-			continue;
-		}
-		cluster_apply(load->cluster, &now->clusters[i]);
-		load->read_fallback = now->clusters[i].read_fallback;
-	}
-}
-
-/* Other members: nothing of the old ones may be counted, used or told any more. Clients between transactions stay. */
-static void
-move_database(struct proxy *x, struct database *d, struct cluster_load *load)
-{
-	cut_servers(x, d, "database moved to another cluster");
-	list_each(&d->pools, n, next)
-	{
-		struct pool *p = node_owner(n, struct pool, of_database);
-		for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++) {
-			heap_free(p->at[id]);
-			p->at[id] = NULL;
-		}
-		forget_welcome(p);
-		client_login_forget_learned(p);
-	}
-	d->load = load;
-}
-
-static void
-apply_databases(struct proxy *x, const struct config *now)
-{
-	struct database *d, *after;
-	HASH_ITER(hh, x->databases, d, after)
-	{
-		const struct database_config *config = config_database(now, d->name);
-		if (config == NULL) {
-			kill_database(x, d, "database removed");
-			drop_database(x, d);
-			continue;
-		}
-		struct cluster_load *load = load_of(x, config->cluster->name);
-		if (load != d->load || database_config_needs_new_servers(d->config, config)) {
-			proxy_reconnect(x, d);
-			if (load != d->load)
-				move_database(x, d, load);
-		}
-		d->config = config;
-		d->is_auto = config->is_default;
-	}
-	struct role *r, *next_r;
-	HASH_ITER(hh, x->roles, r, next_r)
-		r->config = config_user(now, r->name);
-	list_each(&x->pools, n, next)
-	{
-		struct pool *p = node_owner(n, struct pool, node);
-		p->rules = config_pool_rules(now, p->database->config, p->role->config);
-		pool_forgive(p);
-		proxy_dirty(x, p);
-	}
-}
-
-static void
-drop_clusters(struct proxy *x, const struct config *now)
-{
-	list_each(&x->loads, n, after)
-	{
-		struct cluster_load *load = node_owner(n, struct cluster_load, node);
-		if (config_cluster(now, cluster_name(load->cluster)) == NULL)
-			close_load(load);
-	}
-}
-
-bool
-proxy_reload(struct proxy *x, struct text *why)
-{
-	struct config_errors errors = { 0 };
-	const char *file = x->config->settings.conffile;
-	struct config *now = config_load(file[0] ? file : NULL, x->environment, &errors);
-	if (now == NULL) {
-		for (int i = 0; i < errors.count; i++)
-			text_addf(why, "%s%s", i ? "\n" : "", errors.lines[i]);
-		config_errors_free(&errors);
-		return false;
-	}
-	struct tls_context *tls_clients, *tls_servers;
-	struct users *users;
-	if (!make_tls(&now->settings, &tls_clients, &tls_servers, why)) {
-		config_free(now);
-		return false;
-	}
-	if (!can_ask(x, now, why) || !load_users(&now->settings, &users, why)) {
-		tls_context_unref(tls_clients);
-		tls_context_unref(tls_servers);
-		config_free(now);
-		return false;
-	}
-	for (int i = 0; i < now->warnings.count; i++)
-		log_warning("config", "%s", now->warnings.lines[i]);
-	config_reload_report(x->config, now, log_change, x);
-	config_reload_keep(x->config, now);
-	users_file_stamp(now->settings.auth_file, &x->users_stamp);
-	tls_context_unref(x->tls_clients);
-	tls_context_unref(x->tls_servers);
-	x->tls_clients = tls_clients;
-	x->tls_servers = tls_servers;
-	users_free(x->users);
-	x->users = users;
-	x->users_warm_at = 0;
-	resolver_tune(x->resolver, now->settings.dns_max_ttl_us, now->settings.dns_nxdomain_ttl_us);
-
-	struct config *old = x->config;
-	apply_clusters(x, now);
-	apply_databases(x, now);
-	drop_clusters(x, now);
-	x->config = now;
-	config_free(old);
-	if (x->on_reload)
-		x->on_reload(x->process);
-	log_info("config", "reloaded");
-	return true;
-}
-
-void
-proxy_refresh_users(struct proxy *x)
-{
-	const struct settings *set = &x->config->settings;
-	struct users_stamp now;
-	if (set->auth_file[0] == '\0')
-		return;
-	users_file_stamp(set->auth_file, &now);
-	if (users_stamp_equal(&now, &x->users_stamp))
-		return;
-	x->users_stamp = now; /* whether it can be used or not: said once */
-	char reason[2048];
-	struct text why = TEXT_IN(reason);
-	struct users *users;
-	if (!load_users(set, &users, &why)) {
-		log_error("auth", "auth_file has changed but can't be used, the old one stays in force: %s", reason);
-		return;
-	}
-	users_free(x->users);
-	x->users = users;
-	x->users_warm_at = 0;
-	list_each(&x->pools, n, after)
-	{
-		struct pool *p = node_owner(n, struct pool, node);
-		pool_forgive(p);
-		proxy_dirty(x, p);
-	}
-	log_info("auth", "auth_file was read again: %zu users", users_count(users));
-}
-
-/* ---- commands and stopping ---- */
 
 static bool
 is_of(const struct pool *p, const struct database *d)
@@ -632,7 +410,7 @@ proxy_reconnect(struct proxy *x, struct database *d)
 void
 proxy_kill(struct proxy *x, struct database *d)
 {
-	kill_database(x, d, "database removed");
+	proxy_kill_database(x, d, "database removed");
 	if (d) {
 		d->is_paused = true;
 		return;

@@ -193,7 +193,7 @@ void
 server_login_on_open(struct server *s)
 {
 	enum sslmode mode = s->proxy->config->settings.server_tls_sslmode;
-	if (s->state == SERVER_CONNECT && mode != SSLMODE_DISABLE && s->proxy->tls_servers &&
+	if (s->state == SERVER_CONNECT && mode != SSLMODE_DISABLE && s->proxy->access.tls_servers &&
 	    s->address.ss_family != AF_UNIX) {
 		struct buf b = { 0 };
 		request_ssl(&b);
@@ -232,8 +232,8 @@ on_tls_answer(struct server *s, struct view in)
 		return;
 	}
 	if (in.p[0] == 'S') {
-		if (s->proxy->tls_servers == NULL || /* a reload, meanwhile */
-		    !stream_start_tls_client(&s->stream, s->proxy->tls_servers, s->login->host, false))
+		if (s->proxy->access.tls_servers == NULL || /* a reload, meanwhile */
+		    !stream_start_tls_client(&s->stream, s->proxy->access.tls_servers, s->login->host, false))
 			login_failed(s, LOGIN_REFUSED, SQLSTATE_CONNECTION_FAILURE, "TLS could not be started");
 		return;
 	}

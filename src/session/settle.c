@@ -310,7 +310,7 @@ warm_passwords(struct proxy *x)
 {
 	enum { PER_SECOND = 20 };
 	for (int i = 0; i < PER_SECOND; i++)
-		if (!password_warm(x->users, (uint32_t)x->config->settings.scram_iterations, x->scram_cache, &x->users_warm_at))
+		if (!password_warm(x->access.users, (uint32_t)x->config->settings.scram_iterations, x->scram_cache, &x->users_warm_at))
 			return;
 }
 

@@ -1,0 +1,33 @@
+/*
+ * session/access.h - who may come in and how: all that is made from files of secrets and rules, as one piece.
+ *
+ * A reload makes a new one and puts it in the place of the old one when everything in it is good: there is no mixture of
+ * old and new. Connections keep counted references to what they began with (TLS contexts), or copies (secrets).
+ */
+#ifndef SESSION_ACCESS_H
+#define SESSION_ACCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "auth/users.h"
+#include "base/text.h"
+#include "config/settings.h"
+#include "net/tls.h"
+
+struct access {
+	struct users *users;             /* auth_file and auth_users */
+	struct users_stamp users_stamp;  /* the state of auth_file they were read from, or could not be */
+	struct tls_context *tls_clients; /* NULL: client_tls_sslmode = disable */
+	struct tls_context *tls_servers; /* NULL: disable */
+};
+
+/* Everything new into *out, which is not read. False: *why says what is wrong, and *out holds nothing. */
+bool access_load(const struct settings *set, struct access *out, struct text *why);
+void access_free(struct access *a);
+
+/* Has auth_file changed? Then it is read again. ACCESS_UNUSABLE: *why says why, *a is as before; it is said once. */
+enum access_refresh { ACCESS_SAME, ACCESS_REFRESHED, ACCESS_UNUSABLE };
+enum access_refresh access_refresh_users(struct access *a, const struct settings *set, struct text *why);
+
+#endif

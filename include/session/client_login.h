@@ -1,0 +1,42 @@
+/*
+ * session/client_login.h - what the three steps of a login share: client_startup.c, client_auth.c, client_login.c.
+ */
+#ifndef SESSION_CLIENT_LOGIN_H
+#define SESSION_CLIENT_LOGIN_H
+
+#include "auth/md5.h"
+#include "auth/method.h"
+#include "auth/scram.h"
+#include "session/client.h"
+
+enum { APPLICATION_NAME_MAX = 63 };
+
+struct client_login {
+	bool asked_ssl, asked_gss, is_direct_tls;
+	char user[USER_NAME_MAX];
+	char database[DATABASE_NAME_MAX];
+	char application_name[APPLICATION_NAME_MAX + 1];
+	bool has_application_name;
+	struct buf pairs; /* name NUL value NUL ...: parameters that a server has to judge; names in lower case */
+	enum auth_method method;
+	struct secret secret;             /* a copy: a reload may replace the users meanwhile. Of nobody: made up */
+	uint8_t md5_salt[MD5_SALT_BYTES];
+	struct scram_server scram;
+	bool has_scram, in_sasl;
+};
+
+/* client_startup.c */
+size_t login_on_startup(struct client *c, struct view in); /* bytes used; 0: needs more */
+
+/* client_auth.c */
+void login_ask_for_proof(struct client *c);
+size_t login_on_proof(struct client *c, struct view in);
+bool login_is_own_user(const struct client *c);
+
+/* client_login.c */
+bool login_is_too_many(struct client *c); /* refused already, then */
+void login_authenticated(struct client *c);
+void login_refuse(struct client *c, enum fault_by by, const char *sqlstate, const char *text);
+void login_say(struct client *c, struct buf *b); /* frees b */
+
+#endif

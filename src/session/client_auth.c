@@ -1,0 +1,208 @@
+/*
+ * session/client_auth.c - the second step of a login: the client proves who it is.
+ *
+ *   what is known of the user ─► auth_method_for() ─► question ─► proof ─► client_login.c
+ *
+ * What the proof taught us (SCRAM keys, a password sent in clear) is kept with the role, for logging in to servers.
+ * Source: PostgreSQL 16, 55.2.1 Start-up, 55.3 SASL Authentication.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "auth/password.h"
+#include "base/heap.h"
+#include "base/log.h"
+#include "session/client_login.h"
+#include "session/role_keys.h"
+#include "wire/reply.h"
+
+/* ---- keys of roles ---- */
+
+void
+role_learn_scram(struct role *r, const struct scram_keys *keys)
+{
+	if (r->keys == NULL)
+		r->keys = heap_alloc(sizeof(*r->keys));
+	r->keys->scram = *keys;
+}
+
+void
+role_learn_password(struct role *r, const char *password)
+{
+	if (r->keys == NULL)
+		r->keys = heap_alloc(sizeof(*r->keys));
+	if (r->keys->password)
+		heap_erase_free(r->keys->password, strlen(r->keys->password));
+	r->keys->password = heap_string(password);
+}
+
+void
+role_forget(struct role *r)
+{
+	if (r->keys == NULL)
+		return;
+	if (r->keys->password)
+		heap_erase_free(r->keys->password, strlen(r->keys->password));
+	heap_erase_free(r->keys, sizeof(*r->keys));
+	r->keys = NULL;
+}
+
+struct server_credentials
+role_credentials(struct proxy *x, const struct database *d, const struct role *r)
+{
+	const struct user_secret *known = users_find(x->access.users, r->name);
+	const struct scram_keys *keys = r->keys && r->keys->scram.iterations ? &r->keys->scram : NULL;
+	struct server_credentials have = server_credentials_of(r->name, known ? &known->secret : NULL, keys);
+	if (d->config->user && d->config->password && strcmp(d->config->user, r->name) == 0)
+		have.password = d->config->password;
+	if (have.password == NULL && r->keys)
+		have.password = r->keys->password;
+	return have;
+}
+
+/* ---- the question ---- */
+
+/* The process's own user, through the Unix socket, as "pgbouncer" or "pgsluice": comes in without a password. */
+bool
+login_is_own_user(const struct client *c)
+{
+	struct ucred peer;
+	socklen_t n = sizeof(peer);
+	return c->is_unix && config_is_console(c->login->user) && config_is_console(c->login->database) &&
+	       getsockopt(c->stream.fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 && peer.uid == getuid();
+}
+
+void
+login_ask_for_proof(struct client *c)
+{
+	struct client_login *l = c->login;
+	struct proxy *x = c->proxy;
+	const struct user_secret *known = users_find(x->access.users, l->user);
+	if (known)
+		secret_copy(&known->secret, &l->secret);
+	else
+		users_mock(x->access.users, l->user, &l->secret);
+	const char *why = NULL;
+	l->method = login_is_own_user(c) ? AUTH_METHOD_TRUST
+	                           : auth_method_for(x->config->settings.auth_type, &l->secret, c->is_unix, &why);
+	struct buf b = { 0 };
+	static const char *const mechanisms[] = { SCRAM_MECHANISM, NULL };
+	switch (l->method) {
+	case AUTH_METHOD_TRUST:
+		login_authenticated(c);
+		return;
+	case AUTH_METHOD_REJECT:
+		log_warning(client_tag(c), "login of \"%s\" rejected: %s", l->user, why);
+		login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_INVALID_AUTHORIZATION, "login rejected");
+		return;
+	case AUTH_METHOD_CLEARTEXT:
+		reply_auth(&b, AUTH_CLEARTEXT_PASSWORD);
+		break;
+	case AUTH_METHOD_MD5:
+		md5_new_salt(l->md5_salt);
+		reply_auth_md5(&b, l->md5_salt);
+		break;
+	case AUTH_METHOD_SCRAM:
+		reply_auth_sasl(&b, mechanisms);
+		break;
+	}
+	client_enter(c, CLIENT_AUTH, "asked for a proof");
+	login_say(c, &b);
+}
+
+/* ---- the proof ---- */
+
+static void
+wrong_password(struct client *c)
+{
+	char text[200];
+	char host[64];
+	uint16_t port;
+	stream_peer_address(&c->stream, host, sizeof(host), &port);
+	c->proxy->counters.logins_failed++;
+	log_warning(client_tag(c), "login of \"%s\" from %s failed", c->login->user, host);
+	snprintf(text, sizeof(text), "password authentication failed for user \"%s\"", c->login->user);
+	login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_INVALID_PASSWORD, text);
+}
+
+static bool
+check_scram(struct client *c, struct view body)
+{
+	struct client_login *l = c->login;
+	struct proxy *x = c->proxy;
+	struct buf answer = { 0 }, b = { 0 };
+	enum scram_result r;
+	if (!l->in_sasl) {
+		struct sasl_initial initial;
+		if (!sasl_initial_read(body, &initial) || strcmp(initial.mechanism, SCRAM_MECHANISM) != 0 || !initial.has_data) {
+			login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_PROTOCOL_VIOLATION, "client selected an invalid SASL authentication mechanism");
+			return false;
+		}
+		l->in_sasl = l->has_scram = true;
+		struct scram_binding none = { 0 };
+		scram_server_begin(&l->scram, &l->secret, l->user, (uint32_t)x->config->settings.scram_iterations,
+		                   x->scram_cache, &none);
+		r = scram_server_first(&l->scram, initial.data, &answer);
+		reply_auth_sasl_continue(&b, buf_view(&answer));
+	} else {
+		r = scram_server_final(&l->scram, body, &answer);
+		reply_auth_sasl_final(&b, buf_view(&answer));
+	}
+	buf_free(&answer);
+	if (r == SCRAM_OK) {
+		bool is_final = l->scram.step == SCRAM_STEP_DONE;
+		login_say(c, &b);
+		return is_final;
+	}
+	buf_free(&b);
+	if (r == SCRAM_WRONG_PASSWORD)
+		wrong_password(c);
+	else
+		login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_PROTOCOL_VIOLATION, scram_result_text(r));
+	return false;
+}
+
+/* True: the proof is good. */
+static bool
+check_proof(struct client *c, const struct frame *f)
+{
+	struct client_login *l = c->login;
+	if (l->method == AUTH_METHOD_SCRAM)
+		return check_scram(c, f->body);
+	const char *password;
+	if (!password_read(f->body, &password)) {
+		login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_PROTOCOL_VIOLATION, "malformed PasswordMessage");
+		return false;
+	}
+	bool ok = l->method == AUTH_METHOD_MD5 ? md5_verify(&l->secret, l->user, l->md5_salt, password)
+	                                       : password_verify(&l->secret, l->user, password, c->proxy->scram_cache);
+	if (!ok)
+		wrong_password(c);
+	else if (l->method == AUTH_METHOD_CLEARTEXT)
+		role_learn_password(proxy_role(c->proxy, l->user), password);
+	return ok;
+}
+
+size_t
+login_on_proof(struct client *c, struct view in)
+{
+	struct frame f;
+	enum frame_result r = frame_peek(in, 64 * 1024, &f);
+	if (r == FRAME_SHORT)
+		return 0;
+	if (r == FRAME_BAD || f.type != FE_PASSWORD) {
+		login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_PROTOCOL_VIOLATION, "expected a password response");
+		return in.n;
+	}
+	if (!frame_is_whole(&f))
+		return 0;
+	uint32_t size = f.size;
+	if (check_proof(c, &f) && c->state == CLIENT_AUTH) {
+		if (c->login->method == AUTH_METHOD_SCRAM && !c->login->secret.is_mock)
+			role_learn_scram(proxy_role(c->proxy, c->login->user), &c->login->scram.keys);
+		login_authenticated(c);
+	}
+	return size;
+}

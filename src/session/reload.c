@@ -1,0 +1,163 @@
+/*
+ * session/reload.c - a new configuration in place of the old one, while everybody stays connected.
+ *
+ *   config_load ─► access_load ─► clusters ─► databases, roles, pools ─► clusters that nobody needs any more
+ *
+ * Nothing changes unless everything new is good. Never: opens listeners or logs (that is main's, by on_reload).
+ */
+#include <stdio.h>
+
+#include "base/heap.h"
+#include "base/log.h"
+#include "config/reload.h"
+#include "session/proxy_parts.h"
+#include "session/role_keys.h"
+#include "session/server.h"
+
+static void
+log_change(const struct config_change *change, void *context)
+{
+	if (change->is_kept)
+		log_warning("config", "%s is \"%s\" in the new configuration, which needs a restart; \"%s\" stays in force",
+		            change->row->name, change->is, change->was);
+	else
+		log_info("config", "%s: \"%s\" -> \"%s\"", change->row->name, change->was, change->is);
+}
+
+static void
+apply_clusters(struct proxy *x, const struct config *now)
+{
+	for (int i = 0; i < now->cluster_count; i++) {
+		struct cluster_load *load = proxy_load(x, now->clusters[i].name);
+		if (load == NULL) {
+			proxy_open_cluster(x, &now->clusters[i]);
+			continue;
+		}
+		cluster_apply(load->cluster, &now->clusters[i]);
+		load->read_fallback = now->clusters[i].read_fallback;
+	}
+}
+
+/* Other members: nothing of the old ones may be counted, used or told any more. Clients between transactions stay. */
+static void
+move_database(struct proxy *x, struct database *d, struct cluster_load *load)
+{
+	proxy_cut_servers(x, d, "database moved to another cluster");
+	list_each(&d->pools, n, next)
+	{
+		struct pool *p = node_owner(n, struct pool, of_database);
+		for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++) {
+			heap_free(p->at[id]);
+			p->at[id] = NULL;
+		}
+		pool_forget_welcome(p);
+		client_login_forget_learned(p);
+	}
+	d->load = load;
+}
+
+static void
+apply_databases(struct proxy *x, const struct config *now)
+{
+	struct database *d, *after;
+	HASH_ITER(hh, x->databases, d, after)
+	{
+		const struct database_config *config = config_database(now, d->name);
+		if (config == NULL) {
+			proxy_kill_database(x, d, "database removed");
+			proxy_drop_database(x, d);
+			continue;
+		}
+		struct cluster_load *load = proxy_load(x, config->cluster->name);
+		if (load != d->load || database_config_needs_new_servers(d->config, config)) {
+			proxy_reconnect(x, d);
+			if (load != d->load)
+				move_database(x, d, load);
+		}
+		d->config = config;
+		d->is_auto = config->is_default;
+	}
+	struct role *r, *next_r;
+	HASH_ITER(hh, x->roles, r, next_r)
+		r->config = config_user(now, r->name);
+	list_each(&x->pools, n, next)
+	{
+		struct pool *p = node_owner(n, struct pool, node);
+		p->rules = config_pool_rules(now, p->database->config, p->role->config);
+		pool_forgive(p);
+		proxy_dirty(x, p);
+	}
+}
+
+static void
+drop_clusters(struct proxy *x, const struct config *now)
+{
+	list_each(&x->loads, n, after)
+	{
+		struct cluster_load *load = node_owner(n, struct cluster_load, node);
+		if (config_cluster(now, cluster_name(load->cluster)) == NULL)
+			proxy_close_load(load);
+	}
+}
+
+bool
+proxy_reload(struct proxy *x, struct text *why)
+{
+	struct config_errors errors = { 0 };
+	const char *file = x->config->settings.conffile;
+	struct config *now = config_load(file[0] ? file : NULL, x->environment, &errors);
+	if (now == NULL) {
+		for (int i = 0; i < errors.count; i++)
+			text_addf(why, "%s%s", i ? "\n" : "", errors.lines[i]);
+		config_errors_free(&errors);
+		return false;
+	}
+	struct access access;
+	if (!proxy_can_ask(x, now, why) || !access_load(&now->settings, &access, why)) {
+		config_free(now);
+		return false;
+	}
+	for (int i = 0; i < now->warnings.count; i++)
+		log_warning("config", "%s", now->warnings.lines[i]);
+	config_reload_report(x->config, now, log_change, x);
+	config_reload_keep(x->config, now);
+	access_free(&x->access);
+	x->access = access;
+	x->users_warm_at = 0;
+	resolver_tune(x->resolver, now->settings.dns_max_ttl_us, now->settings.dns_nxdomain_ttl_us);
+
+	struct config *old = x->config;
+	apply_clusters(x, now);
+	apply_databases(x, now);
+	drop_clusters(x, now);
+	x->config = now;
+	config_free(old);
+	if (x->on_reload)
+		x->on_reload(x->process);
+	log_info("config", "reloaded");
+	return true;
+}
+
+void
+proxy_refresh_users(struct proxy *x)
+{
+	char reason[2048];
+	struct text why = TEXT_IN(reason);
+	switch (access_refresh_users(&x->access, &x->config->settings, &why)) {
+	case ACCESS_SAME:
+		return;
+	case ACCESS_UNUSABLE:
+		log_error("auth", "auth_file has changed but can't be used, the old one stays in force: %s", reason);
+		return;
+	case ACCESS_REFRESHED:
+		break;
+	}
+	x->users_warm_at = 0;
+	list_each(&x->pools, n, after)
+	{
+		struct pool *p = node_owner(n, struct pool, node);
+		pool_forgive(p);
+		proxy_dirty(x, p);
+	}
+	log_info("auth", "auth_file was read again: %zu users", users_count(x->access.users));
+}
