@@ -112,6 +112,10 @@ const char *client_state_name(enum client_state s); /* SHOW CLIENTS' words */
 const char *client_tag(const struct client *c);     /* "C17": static storage, good for one log line */
 bool client_is_counted(const struct client *c);     /* in SHOW CLIENTS */
 
+/* Where it is: what rules, limits and logs go by. Family AF_UNIX: through the Unix socket. */
+void client_address(const struct client *c, struct sockaddr_storage *out);
+void client_address_text(const struct client *c, char *host, size_t room, uint16_t *port); /* "unix" and 0, then */
+
 /* Its cancel key, derived, never stored. 4 bytes for protocol 3.0, 32 for 3.2. */
 enum { CANCEL_KEY_BYTES = 32 };
 size_t client_cancel_key(const struct client *c, uint8_t out[CANCEL_KEY_BYTES]);

@@ -130,7 +130,7 @@ add_client(struct show_rows *out, struct client *c)
 	row->replication = "none";
 	row->state = client_state_name(c->state);
 	row->order = c->state;
-	stream_peer_address(&c->stream, row->addr, sizeof(row->addr), &port);
+	client_address_text(c, row->addr, sizeof(row->addr), &port);
 	row->port = port_or(port, own_port);
 	add_local(row, &c->stream, own_port);
 	row->connect_time = c->connect_us;

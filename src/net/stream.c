@@ -778,12 +778,19 @@ address_text(const struct sockaddr *a, char *host, size_t room, uint16_t *port)
 }
 
 void
+stream_peer(const struct stream *s, struct sockaddr_storage *out)
+{
+	socklen_t n = sizeof(*out);
+	*out = (struct sockaddr_storage){ .ss_family = AF_UNIX };
+	if (s->fd >= 0)
+		getpeername(s->fd, (struct sockaddr *)out, &n);
+}
+
+void
 stream_peer_address(const struct stream *s, char *host, size_t room, uint16_t *port)
 {
-	struct sockaddr_storage a = { .ss_family = AF_UNIX };
-	socklen_t n = sizeof(a);
-	if (s->fd >= 0)
-		getpeername(s->fd, (struct sockaddr *)&a, &n);
+	struct sockaddr_storage a;
+	stream_peer(s, &a);
 	address_text((struct sockaddr *)&a, host, room, port);
 }
 

@@ -145,6 +145,20 @@ client_refuse_descriptor(struct proxy *x, int fd)
 }
 
 void
+client_address(const struct client *c, struct sockaddr_storage *out)
+{
+	stream_peer(&c->stream, out);
+}
+
+void
+client_address_text(const struct client *c, char *host, size_t room, uint16_t *port)
+{
+	struct sockaddr_storage a;
+	client_address(c, &a);
+	address_text((const struct sockaddr *)&a, host, room, port);
+}
+
+void
 client_send(struct client *c, struct view v)
 {
 	stream_put(&c->stream, v);

@@ -120,7 +120,7 @@ wrong_password(struct client *c)
 	char text[200];
 	char host[64];
 	uint16_t port;
-	stream_peer_address(&c->stream, host, sizeof(host), &port);
+	client_address_text(c, host, sizeof(host), &port);
 	c->proxy->counters.logins_failed++;
 	log_warning(client_tag(c), "login of \"%s\" from %s failed", c->login->user, host);
 	snprintf(text, sizeof(text), "password authentication failed for user \"%s\"", c->login->user);

@@ -233,7 +233,7 @@ add_host_to_name(struct client *c)
 	struct client_login *l = c->login;
 	char host[64], from[80];
 	uint16_t port;
-	stream_peer_address(&c->stream, host, sizeof(host), &port);
+	client_address_text(c, host, sizeof(host), &port);
 	int n = snprintf(from, sizeof(from), "%s%s:%u", l->application_name[0] ? " - " : "", host, port);
 	size_t at = strlen(l->application_name);
 	if (at + (size_t)n > APPLICATION_NAME_MAX) /* the end of the name gives way, not the address */
@@ -294,7 +294,7 @@ let_in(struct client *c)
 	if (c->proxy->config->settings.log_connections) {
 		char host[64], tls[100];
 		uint16_t port;
-		stream_peer_address(&c->stream, host, sizeof(host), &port);
+		client_address_text(c, host, sizeof(host), &port);
 		stream_describe_tls(&c->stream, tls, sizeof(tls));
 		log_info(client_tag(c), "login pool=%s/%s from=%s:%u lane=%s%s%s", c->database->name, c->role->name, host, port,
 		         lane_name(c->lane), tls[0] ? " tls=" : "", tls);

@@ -305,6 +305,14 @@ address_text(const struct sockaddr *a, char *host, size_t room, uint16_t *port)
 }
 
 void
+stream_peer(const struct stream *s, struct sockaddr_storage *out)
+{
+	*out = (struct sockaddr_storage){ .ss_family = AF_INET };
+	*(struct sockaddr_in *)(void *)out =
+		(struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(1), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+}
+
+void
 stream_peer_address(const struct stream *s, char *host, size_t room, uint16_t *port)
 {
 	snprintf(host, room, "127.0.0.1");
