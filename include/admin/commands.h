@@ -39,6 +39,7 @@ enum wait_for {
 	WAIT_FOR_NOTHING,
 	WAIT_FOR_NO_SERVERS, /* PAUSE: all server connections are closed */
 	WAIT_FOR_NO_OLD,     /* WAIT_CLOSE: those that are to be closed are */
+	WAIT_FOR_SILENCE,    /* SUSPEND: all that was under way has been sent */
 };
 
 struct command_wait {
@@ -52,6 +53,7 @@ struct command_run {
 	struct buf    *out;    /* notices go here, ahead of the answer */
 	struct command_wait wait;
 	const char    *sqlstate; /* of the error */
+	char           detail[1000]; /* of the error; "": none */
 	char           error[SENTENCE_VALUE_MAX + 1];
 	char           tag[SENTENCE_ARGUMENT_MAX + SENTENCE_VALUE_MAX + 8];
 };
@@ -66,7 +68,8 @@ enum wait_result {
 };
 enum wait_result command_wait_ask(const struct command_wait *w, struct proxy *x);
 
-/* The client wants its command cancelled: undo the pause it waits for. */
+/* The client wants its command cancelled: undo the pause it waits for. It has left: undo its SUSPEND. */
 void command_wait_cancel(const struct command_wait *w, struct proxy *x);
+void command_on_leave(const struct client *c);
 
 #endif

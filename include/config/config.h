@@ -110,6 +110,7 @@ struct config {
 	const char                   *file;         /* "" when there is none */
 	struct config_errors          warnings;     /* what was accepted and will surprise; to be logged once */
 	struct config_memory         *memory;       /* private: what everything above points into */
+	const struct config_source   *source;       /* private: what it was made of, for config_change() */
 };
 
 /*
@@ -122,6 +123,14 @@ struct config *config_load(const char *file, char **environment, struct config_e
 
 /* The same of a file in memory; `name` stands in for its name in messages. %include is an error. For tests and fuzzing. */
 struct config *config_load_bytes(const char *name, struct view text, char **environment, struct config_errors *errors);
+
+/*
+ * The configuration that *from would be with one setting changed, made of the same lines and variables and of the values
+ * changed so before; no file is read again, but those that values name. NULL: *errors says why.
+ * With keeps_tls the settings of TLS stay what they are in *from: the changes to them wait.
+ */
+struct config *config_change(const struct config *from, const struct setting *row, struct view value, bool keeps_tls,
+                             struct config_errors *errors);
 
 void config_free(struct config *config); /* overwrites secrets; NULL is fine */
 

@@ -227,7 +227,10 @@ extern const struct setting setting_rows[]; /* in the order of the sample */
 extern const int            setting_count;
 
 const struct setting *setting_find(const char *name); /* by name or alias, exact; NULL: no such setting */
+const struct setting *setting_find_nocase(const char *name); /* the same, as the console reads names */
 const char           *setting_preset(const struct setting *row, bool is_pgbouncer);
+bool setting_is_of_tls(const struct setting *row);
+bool setting_is_of_access(const struct setting *row); /* who may come in, and how: TLS, users, rules */
 
 #define SETTING_VALUE_MAX 4096
 

@@ -66,6 +66,7 @@ struct stream {
 	bool is_tls_server : 1;
 	bool is_blocked : 1;    /* on_blocked was told, on_drained not yet */
 	bool is_watched : 1;    /* paused by stream_pause_watching() */
+	bool is_suspended : 1;  /* by stream_suspend() */
 	bool is_broken : 1;     /* sending failed: the owner is told before the end of the turn, not from within its call */
 	int error;              /* errno of that; 0: TLS */
 };
@@ -116,6 +117,9 @@ stream_has_output(const struct stream *s)
 void stream_pause(struct stream *s);
 void stream_pause_watching(struct stream *s);
 void stream_resume(struct stream *s);
+/* Stop reading whatever the owner pauses and resumes meanwhile, until stream_wake(). Output still goes out. */
+void stream_suspend(struct stream *s);
+void stream_wake(struct stream *s);
 void stream_handle_again(struct stream *s); /* for the loop only */
 /* Bytes received and not consumed. */
 static inline size_t

@@ -28,6 +28,7 @@ struct proxy;
 enum proxy_state {
 	PROXY_RUNNING,
 	PROXY_PAUSED,    /* PAUSE: nothing new is handed out */
+	PROXY_SUSPENDED, /* SUSPEND: nor is anybody read from */
 	PROXY_STOPPING_SERVERS, /* SHUTDOWN WAIT_FOR_SERVERS, SIGINT: as PAUSE, then exit */
 	PROXY_STOPPING_CLIENTS, /* SHUTDOWN WAIT_FOR_CLIENTS: exit when the last one has left */
 	PROXY_STOPPING,  /* SIGTERM: transactions may end, within shutdown_timeout */
@@ -65,6 +66,7 @@ struct proxy {
 	struct config *config;           /* in force; replaced whole */
 	char **environment;              /* for reloads */
 	struct access access;            /* users, TLS contexts; replaced whole */
+	bool tls_waits;                  /* SET changed settings of TLS that can't be used yet */
 	size_t users_warm_at;
 	struct scram_cache *scram_cache;
 	const struct console_ops *console;
@@ -72,6 +74,8 @@ struct proxy {
 
 	enum proxy_state state;
 	uint64_t started_us;
+	uint64_t suspended_us;
+	uint32_t suspended_by;           /* id of the console client, with which it ends; 0: nobody's */
 	uint64_t stop_by_us;             /* when patience ends while stopping */
 	bool is_hurried;                 /* no patience at all */
 
@@ -112,6 +116,14 @@ void proxy_accept(struct proxy *x, int fd, bool is_unix, bool is_last, enum lane
  */
 bool proxy_reload(struct proxy *x, struct text *why);
 
+/*
+ * SET: give one setting another value at once, until the next reload. *why says what is wrong, or what may surprise, in
+ * one line; it never has a secret in it. Settings of TLS that make no whole together (a key without its certificate)
+ * wait for the one that completes them.
+ */
+enum set_result { SET_DONE, SET_TLS_KEPT, SET_FAILED };
+enum set_result proxy_set(struct proxy *x, const struct setting *row, struct view value, struct text *why);
+
 void proxy_refresh_users(struct proxy *x); /* once a second: a changed auth_file takes effect by itself */
 
 /* The objects behind names. NULL: no such database (and no "*"). Pools and roles are made when first asked for. */
@@ -123,6 +135,20 @@ void proxy_dirty(struct proxy *x, struct pool *p); /* plan it at the end of this
 void proxy_dirty_neighbours(struct proxy *x, const struct pool *p); /* and those that share a limit with it */
 void proxy_stop(struct proxy *x, enum proxy_state how);
 bool proxy_is_done(const struct proxy *x); /* stopping, and nobody is left to wait for */
+
+/* Nothing new is handed out: paused, suspended, or waiting for servers before the end. */
+static inline bool
+proxy_is_paused(const struct proxy *x)
+{
+	return x->state >= PROXY_PAUSED && x->state <= PROXY_STOPPING_SERVERS;
+}
+
+/* session/suspend.c */
+void proxy_suspend(struct proxy *x, uint32_t by); /* all but the console falls silent; proxy_resume() ends it */
+void proxy_wake(struct proxy *x);                 /* reads again; the state is the caller's matter */
+bool proxy_is_still(const struct proxy *x);       /* suspended, and everything said before has been sent */
+void suspend_settle(struct proxy *x);             /* at the end of a turn: who has just come in, too */
+void suspend_on_second(struct proxy *x);          /* whose output can't be sent is cut after suspend_timeout */
 
 /* session/settle.c */
 void proxy_settle(void *context);

@@ -93,17 +93,11 @@ wait_for(struct command_run *run, enum wait_for what, const struct sentence *sai
 
 /* ---- control ---- */
 
-static bool
-is_paused(const struct proxy *x)
-{
-	return x->state == PROXY_PAUSED || x->state == PROXY_STOPPING_SERVERS;
-}
-
 static enum command_result
 run_pause(struct command_run *run, const struct sentence *said)
 {
 	struct database *d;
-	if (is_paused(run->proxy))
+	if (proxy_is_paused(run->proxy))
 		return fail(run, "already suspended/paused");
 	if (!find_target(run, said, LOOKUP_OR_MAKE, "pause", &d))
 		return COMMAND_FAILED;
@@ -127,7 +121,7 @@ run_resume(struct command_run *run, const struct sentence *said)
 		return fail(run, "database %s is not paused", d->name);
 	if (d == NULL && x->state >= PROXY_STOPPING_SERVERS)
 		return fail(run, "pooler is shutting down");
-	if (d == NULL && x->state != PROXY_PAUSED)
+	if (d == NULL && x->state != PROXY_PAUSED && x->state != PROXY_SUSPENDED)
 		return fail(run, "pooler is not paused/suspended");
 	proxy_resume(x, d);
 	return COMMAND_DONE;
@@ -136,8 +130,17 @@ run_resume(struct command_run *run, const struct sentence *said)
 static enum command_result
 run_suspend(struct command_run *run, const struct sentence *said)
 {
-	/* It is half of PgBouncer's online restart, which hands sockets to a successor. */
-	return fail(run, "SUSPEND is not supported: pgsluice restarts behind SO_REUSEPORT (so_reuseport = 1)");
+	struct proxy *x = run->proxy;
+	if (proxy_is_paused(x))
+		return fail(run, "already suspended/paused");
+	if (x->state != PROXY_RUNNING)
+		return fail(run, "pooler is shutting down");
+	for (const struct database *d = x->databases; d; d = d->hh.next)
+		if (d->is_paused)
+			return fail(run, "cannot suspend with paused databases");
+	proxy_suspend(x, run->client->id);
+	wait_for(run, WAIT_FOR_SILENCE, said);
+	return COMMAND_WAITS;
 }
 
 static enum command_result
@@ -178,7 +181,7 @@ static enum command_result
 run_kill(struct command_run *run, const struct sentence *said)
 {
 	struct database *d;
-	if (is_paused(run->proxy))
+	if (proxy_is_paused(run->proxy))
 		return fail(run, "already suspended/paused");
 	if (!find_target(run, said, LOOKUP_KNOWN, "kill", &d))
 		return COMMAND_FAILED;
@@ -271,6 +274,36 @@ is_ignored_by_set(const char *name)
 	return false;
 }
 
+/* With the old and the new value, as SHOW CONFIG would show them: no secrets. */
+static enum command_result
+change_setting(struct command_run *run, const struct setting *row, const char *value)
+{
+	static char was_room[SETTING_VALUE_MAX], is_room[SETTING_VALUE_MAX];
+	char reason[sizeof(run->detail)];
+	struct text why = TEXT_IN(reason);
+	const char *shown = setting_value(row, &run->proxy->config->settings, was_room, sizeof(was_room));
+	if (shown != was_room) /* it belongs to the configuration that is about to go */
+		snprintf(was_room, sizeof(was_room), "%s", shown);
+	enum set_result done = proxy_set(run->proxy, row, view_of_string(value), &why);
+	if (done == SET_FAILED) {
+		log_warning(client_tag(run->client), "console: SET failed: %s", reason);
+		fail(run, "SET failed");
+		snprintf(run->detail, sizeof(run->detail), "%s", reason);
+		return COMMAND_FAILED;
+	}
+	if (done == SET_TLS_KEPT) {
+		log_warning(client_tag(run->client), "console: SET %s: \"%s\" stays; \"%s\" can't be used yet: %s", row->name, was_room,
+		            value, reason);
+		notice(run, "TLS settings could not be applied, still using old configuration", reason);
+		return COMMAND_DONE;
+	}
+	const char *is = setting_value(row, &run->proxy->config->settings, is_room, sizeof(is_room));
+	log_info(client_tag(run->client), "console: SET %s: \"%s\" -> \"%s\"", row->name, was_room, is);
+	if (why.n > 0)
+		notice(run, reason, NULL);
+	return COMMAND_DONE;
+}
+
 static enum command_result
 run_set(struct command_run *run, const struct sentence *said)
 {
@@ -278,7 +311,15 @@ run_set(struct command_run *run, const struct sentence *said)
 		notice(run, "SET ignored", NULL);
 		return COMMAND_DONE;
 	}
-	return fail(run, "SET failed"); /* settings are changed by configuration and RELOAD only, until now */
+	const struct setting *row = setting_find_nocase(said->argument);
+	snprintf(run->tag, sizeof(run->tag), "SET %s=%s", said->argument, said->value);
+	if (row == NULL) {
+		snprintf(run->detail, sizeof(run->detail), "there is no such setting; SHOW CONFIG lists them all");
+		return fail(run, "SET failed");
+	}
+	if (row->applies != APPLIES_ON_RELOAD) /* as PgBouncer: not a word */
+		return COMMAND_DONE;
+	return change_setting(run, row, said->value);
 }
 
 /* ---- the table ---- */
@@ -299,7 +340,7 @@ static const struct command commands[] = {
 	{ "KILL_CLIENT", ARGUMENT_MAY, true, run_kill_client, "KILL_CLIENT <client_id>" },
 	{ "WAIT_CLOSE", ARGUMENT_MAY, true, run_wait_close, "WAIT_CLOSE [<db>]" },
 	{ "SHUTDOWN", ARGUMENT_MAY, true, run_shutdown, "SHUTDOWN [WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS]" },
-	{ "SUSPEND", ARGUMENT_NONE, true, run_suspend, NULL },
+	{ "SUSPEND", ARGUMENT_NONE, true, run_suspend, "SUSPEND" },
 };
 
 static const char show_help[] = "\n\tSHOW HELP|CONFIG|DATABASES|POOLS|CLIENTS|SERVERS|USERS|VERSION"
@@ -420,11 +461,15 @@ command_wait_ask(const struct command_wait *w, struct proxy *x)
 	}
 	switch (w->what) {
 	case WAIT_FOR_NO_SERVERS:
-		if (d ? !d->is_paused : !is_paused(x))
+		if (d ? !d->is_paused : !proxy_is_paused(x))
 			return WAIT_IS_VOID;
 		return proxy_busy_servers(x, d) == 0 ? WAIT_IS_OVER : WAIT_GOES_ON;
 	case WAIT_FOR_NO_OLD:
 		return old_servers(x, d) == 0 ? WAIT_IS_OVER : WAIT_GOES_ON;
+	case WAIT_FOR_SILENCE:
+		if (x->state != PROXY_SUSPENDED)
+			return WAIT_IS_VOID;
+		return proxy_is_still(x) ? WAIT_IS_OVER : WAIT_GOES_ON;
 	case WAIT_FOR_NOTHING:
 		break;
 	}
@@ -434,10 +479,20 @@ command_wait_ask(const struct command_wait *w, struct proxy *x)
 void
 command_wait_cancel(const struct command_wait *w, struct proxy *x)
 {
-	if (w->what != WAIT_FOR_NO_SERVERS)
+	if (w->what != WAIT_FOR_NO_SERVERS && w->what != WAIT_FOR_SILENCE)
 		return;
 	struct database *d = NULL;
 	HASH_FIND_STR(x->databases, w->database, d);
 	if (w->database[0] == '\0' || d)
 		proxy_resume(x, d);
+}
+
+void
+command_on_leave(const struct client *c)
+{
+	struct proxy *x = c->proxy;
+	if (x->state != PROXY_SUSPENDED || x->suspended_by != c->id)
+		return;
+	log_warning(client_tag(c), "console: who said SUSPEND has left: RESUME");
+	proxy_resume(x, NULL);
 }

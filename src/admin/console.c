@@ -8,6 +8,7 @@
  */
 #include "admin/console.h"
 
+#include "admin/commands.h"
 #include "admin/dialog.h"
 #include "admin/show.h"
 #include "base/clock.h"
@@ -85,6 +86,7 @@ console_on_close(struct client *c)
 {
 	struct console_session *s = c->console;
 	c->console = NULL;
+	command_on_leave(c);
 	if (s && !s->is_busy)
 		session_free(s);
 }

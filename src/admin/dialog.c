@@ -32,10 +32,17 @@ struct portal {
 /* ---- errors ---- */
 
 static void
+say_error_with(struct dialog *d, struct buf *out, const char *sqlstate, const char *text, const char *detail)
+{
+	reply_error(out, "ERROR",
+	            &(struct fault){ .by = FAULT_BY_CLIENT, .sqlstate = sqlstate, .text = text, .detail = detail });
+	d->is_skipping = true; /* a Query clears it again */
+}
+
+static void
 say_error(struct dialog *d, struct buf *out, const char *sqlstate, const char *text)
 {
-	reply_error(out, "ERROR", &(struct fault){ .by = FAULT_BY_CLIENT, .sqlstate = sqlstate, .text = text });
-	d->is_skipping = true; /* a Query clears it again */
+	say_error_with(d, out, sqlstate, text, NULL);
 }
 
 static void
@@ -151,7 +158,7 @@ run_command(struct dialog *d, const struct understood *u, struct buf *out)
 		reply_command_complete(out, run.tag);
 		return;
 	case COMMAND_FAILED:
-		say_error(d, out, run.sqlstate, run.error);
+		say_error_with(d, out, run.sqlstate, run.error, run.detail[0] ? run.detail : NULL);
 		return;
 	case COMMAND_WAITS:
 		d->is_waiting = true;

@@ -75,6 +75,8 @@ health_is_ready(const struct proxy *x, struct buf *out)
 	}
 	if (x->state == PROXY_PAUSED)
 		buf_addf(out, "paused by an administrator: clients wait until RESUME\n");
+	if (x->state == PROXY_SUSPENDED)
+		buf_addf(out, "suspended by an administrator: nobody is listened to until RESUME\n");
 	list_each(&x->loads, n, after)
 	{
 		const struct cluster_load *load = node_owner(n, struct cluster_load, node);

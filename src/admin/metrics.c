@@ -434,6 +434,7 @@ add_own(const struct proxy *x, struct buf *out)
 	add_head(out, "pgsluice_build_info", GAUGE, "1, with the release as a label");
 	buf_addf(out, "pgsluice_build_info{version=\"" PGSLUICE_VERSION "\"} 1\n");
 	add_plain(out, "pgsluice_paused", GAUGE, "1 while all databases are paused", x->state == PROXY_PAUSED);
+	add_plain(out, "pgsluice_suspended", GAUGE, "1 between SUSPEND and RESUME", x->state == PROXY_SUSPENDED);
 	add_plain(out, "pgsluice_stopping", GAUGE, "1 while shutting down", x->state >= PROXY_STOPPING_SERVERS);
 	add_plain(out, "pgsluice_clients", GAUGE, "Clients logged in, without those of the console", x->client_count);
 	add_plain(out, "pgsluice_servers", GAUGE, "Server connections, in whatever state", x->servers.count);

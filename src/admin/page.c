@@ -290,7 +290,7 @@ state_word(const struct proxy *x, bool is_ready)
 		return "Shutting down";
 	if (!is_ready)
 		return "Not ready";
-	return x->state == PROXY_PAUSED ? "Paused" : "Ready";
+	return x->state == PROXY_PAUSED ? "Paused" : x->state == PROXY_SUSPENDED ? "Suspended" : "Ready";
 }
 
 /* A sentence of health_is_ready() that is bad news. */

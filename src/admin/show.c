@@ -37,7 +37,7 @@ show_find(const char *word)
 	for (t = show_parameters; t->word; t++)
 		if (text_equal_nocase(t->word, word))
 			return t;
-	return NULL;
+	return show_setting(word);
 }
 
 const struct show_column *

@@ -1,8 +1,9 @@
-/* admin/show_process.c - SHOW VERSION, CONFIG, STATE, MEM, and the parameters that drivers ask for. */
+/* admin/show_process.c - SHOW VERSION, CONFIG, STATE, MEM, single settings, and the parameters that drivers ask for. */
 #include <stdio.h>
 #include <string.h>
 
 #include "auth/users.h"
+#include "base/must.h"
 #include "config/show.h"
 #include "session/client.h"
 #include "session/server.h"
@@ -92,10 +93,10 @@ add_state(struct show_rows *out, const char *key, bool is_so)
 static void
 fill_state(const struct show_table *t, struct proxy *x, struct show_rows *out)
 {
-	bool is_paused = x->state == PROXY_PAUSED || x->state == PROXY_STOPPING_SERVERS;
-	add_state(out, "active", !is_paused);
-	add_state(out, "paused", is_paused);
-	add_state(out, "suspended", false);
+	bool is_suspended = x->state == PROXY_SUSPENDED;
+	add_state(out, "active", !proxy_is_paused(x));
+	add_state(out, "paused", proxy_is_paused(x) && !is_suspended);
+	add_state(out, "suspended", is_suspended);
 }
 
 static const struct show_column state_columns[] = {
@@ -205,3 +206,38 @@ const struct show_table show_parameters[] = {
 	PARAMETER("timezone", 4),
 	{ .word = NULL },
 };
+
+/* ---- a single setting by its name: one row, one column of that name. PgBouncer has none ---- */
+
+enum { SETTINGS_MAX = 256 };
+
+struct setting_row {
+	char value[SETTING_VALUE_MAX];
+};
+
+static struct show_table setting_tables[SETTINGS_MAX]; /* in the order of setting_rows; made when first asked for */
+static struct show_column setting_columns[SETTINGS_MAX];
+
+static void
+fill_setting(const struct show_table *t, struct proxy *x, struct show_rows *out)
+{
+	struct setting_row *row = show_rows_add(out);
+	char room[SETTING_VALUE_MAX];
+	const struct setting *setting = &setting_rows[t - setting_tables];
+	snprintf(row->value, sizeof(row->value), "%s", setting_value(setting, &x->config->settings, room, sizeof(room)));
+}
+
+const struct show_table *
+show_setting(const char *word)
+{
+	const struct setting *row = setting_find_nocase(word);
+	if (row == NULL)
+		return NULL;
+	size_t i = (size_t)(row - setting_rows);
+	must(i < SETTINGS_MAX);
+	setting_columns[i] = (struct show_column)COLUMN("", SHOW_CHARS, struct setting_row, value);
+	setting_columns[i].name = row->name;
+	setting_tables[i] = (struct show_table){ row->name, &setting_columns[i], 1, false, sizeof(struct setting_row),
+		                                 fill_setting, NULL };
+	return &setting_tables[i];
+}

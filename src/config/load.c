@@ -4,7 +4,7 @@
  *	(1) ini_read_file       the lines of the file and of those it includes
  *	(2) set_presets         of [pgsluice], or of [pgbouncer] if there is such a section
  *	(3) read_lines          each is a setting, or becomes the draft of an entry
- *	(4) environment_read    overrides settings, and may make the cluster main
+ *	(4) read_variables      override settings, and may make the cluster main; so do changes made on the console
  *	(5) make_entries        clusters first, then databases, which point to them
  *	(6) check_together      what is well formed by itself and does not fit
  *
@@ -37,6 +37,20 @@ struct origin {
 	bool is_environment;
 };
 
+/* A setting that goes before the lines of the file: of the environment, or changed on the console. */
+struct late_value {
+	const struct setting *row;
+	struct view value;
+	struct place at;
+};
+
+struct config_source {
+	const struct ini_line *lines;
+	int line_count;
+	struct late_value *late; /* those of the environment first; a later one counts */
+	int late_count;
+};
+
 struct loading {
 	struct config *config;
 	struct config_memory *memory;
@@ -45,6 +59,8 @@ struct loading {
 	struct drafts drafts[ENTRY_KINDS];
 	struct origin *origins; /* for each row of the settings */
 	struct place whole;     /* the file as such, or "environment" */
+	struct late_value *late;
+	int late_count;
 };
 
 static struct origin *
@@ -91,7 +107,7 @@ set_presets(struct loading *l)
 }
 
 static void
-read_setting(struct loading *l, const struct ini_line *line)
+read_setting(struct loading *l, struct ini_line *line)
 {
 	const struct setting *row = setting_find(line->key);
 
@@ -100,7 +116,7 @@ read_setting(struct loading *l, const struct ini_line *line)
 		bool is_whole = l->config->is_pgbouncer || row->is_secret;
 		struct view value = is_whole ? line->value : ini_cut_comment(line->value);
 		if (row->is_file && value.n)
-			value = view_of_string(
+			line->value = value = view_of_string( /* where it is once and for all */
 			    ini_locate(config_memory_string(l->memory, value), line->at.file, l->memory));
 		store(l, row, value, (struct origin){ .place = line->at });
 		return;
@@ -200,13 +216,13 @@ enter_section(struct loading *l, const struct ini_line *line, enum entry_kind *k
 }
 
 static void
-read_lines(struct loading *l, const struct ini *ini)
+read_lines(struct loading *l, struct ini *ini)
 {
 	enum section section = SECTION_NONE;
 	enum entry_kind kind = ENTRY_DATABASE;
 
 	for (int i = 0; i < ini->count; i++) {
-		const struct ini_line *line = &ini->lines[i];
+		struct ini_line *line = &ini->lines[i];
 		if (line->section)
 			section = enter_section(l, line, &kind);
 		else if (section == SECTION_SETTINGS)
@@ -222,9 +238,66 @@ read_lines(struct loading *l, const struct ini *ini)
 }
 
 static void
+store_late(struct loading *l, const struct late_value *v)
+{
+	l->late[l->late_count++] = *v;
+	store(l, v->row, v->value, (struct origin){ .place = v->at, .is_environment = true });
+}
+
+static void
 read_variable(const struct environment_value *v, void *context)
 {
-	store(context, v->row, v->value, (struct origin){ .place = v->at, .is_environment = true });
+	struct loading *l = context;
+	/* Outlives the environment, and a file that the variable names. */
+	struct view value = view_of(config_memory_string(l->memory, v->value), v->value.n);
+
+	store_late(l, &(struct late_value){ v->row, value, v->at });
+}
+
+/* What a configuration is to be made of instead of the environment: another one, and a change to it. */
+struct change {
+	const struct config *from;
+	const struct setting *row;
+	struct view value;
+	bool keeps_tls;
+};
+
+static void
+read_changes(struct loading *l, const struct change *change)
+{
+	const struct config_source *from = change->from->source;
+	char name[100];
+	struct text place = TEXT_IN(name);
+
+	text_addf(&place, "SET %s", change->row->name);
+	for (int i = 0; i < from->late_count; i++) {
+		struct late_value v = from->late[i];
+		if (v.row == change->row && strcmp(v.at.file, name) == 0)
+			continue; /* changed once more */
+		v.at.file = config_memory_string(l->memory, view_of_string(v.at.file));
+		v.value = view_of(config_memory_string(l->memory, v.value), v.value.n);
+		store_late(l, &v);
+	}
+	struct view value = view_of(config_memory_string(l->memory, change->value), change->value.n);
+	struct place at = { .file = config_memory_string(l->memory, view_of_string(name)) };
+	store_late(l, &(struct late_value){ change->row, value, at });
+	for (const struct setting *row = setting_rows; change->keeps_tls && row < setting_rows + setting_count; row++) {
+		if (setting_is_of_tls(row))
+			value_copy(row, &change->from->settings, &l->config->settings, l->memory);
+	}
+}
+
+static const struct config_source *
+keep_source(const struct loading *l, const struct ini *ini)
+{
+	struct config_source *source = config_memory_take(l->memory, sizeof(*source));
+	size_t bytes = (size_t)ini->count * sizeof(*ini->lines);
+	struct ini_line *lines = config_memory_take(l->memory, bytes);
+
+	if (bytes)
+		memcpy(lines, ini->lines, bytes);
+	*source = (struct config_source){ lines, ini->count, l->late, l->late_count };
+	return source;
 }
 
 /* Which of `patroni` and `hosts` makes the cluster main; the environment goes before the file. NULL: neither. */
@@ -614,10 +687,11 @@ warn_of_surprises(struct loading *l)
 	}
 }
 
-/* Of the lines in *ini, and the environment, make a configuration. Takes *ini with its memory over. */
+/* Of the lines in *ini, and of the environment or a change, make a configuration. Takes *ini with its memory over. */
 static struct config *
-load(struct ini *ini, const char *file, char **environment, struct config_errors *errors)
+load(struct ini *ini, const char *file, char **environment, const struct change *change, struct config_errors *errors)
 {
+	int inherited = change ? change->from->source->late_count + 1 : 0;
 	struct config *config = heap_alloc(sizeof(*config));
 	struct loading l = { .config = config, .memory = ini->memory, .errors = errors };
 
@@ -629,7 +703,11 @@ load(struct ini *ini, const char *file, char **environment, struct config_errors
 		config->is_pgbouncer |= ini->lines[i].section && strcmp(ini->lines[i].section, "pgbouncer") == 0;
 	set_presets(&l);
 	read_lines(&l, ini);
-	environment_read(environment, l.memory, errors, read_variable, &l);
+	l.late = config_memory_take(l.memory, (size_t)(setting_count + inherited) * sizeof(*l.late));
+	if (change)
+		read_changes(&l, change);
+	else
+		environment_read(environment, l.memory, errors, read_variable, &l);
 	draft_main_cluster(&l);
 	for (int kind = 0; kind < ENTRY_KINDS; kind++)
 		settle_names(&l, (enum entry_kind)kind);
@@ -640,6 +718,7 @@ load(struct ini *ini, const char *file, char **environment, struct config_errors
 	if (errors->count == 0)
 		warn_of_surprises(&l);
 	config->warnings = l.warnings;
+	config->source = keep_source(&l, ini);
 	for (int kind = 0; kind < ENTRY_KINDS; kind++)
 		heap_free(l.drafts[kind].all);
 	ini_free(ini);
@@ -656,7 +735,7 @@ config_load(const char *file, char **environment, struct config_errors *errors)
 
 	if (file)
 		ini_read_file(&ini, file);
-	return load(&ini, file, environment, errors);
+	return load(&ini, file, environment, NULL, errors);
 }
 
 struct config *
@@ -664,6 +743,39 @@ config_load_bytes(const char *name, struct view text, char **environment, struct
 {
 	struct ini ini = { .memory = config_memory_new(), .errors = errors };
 
-	ini_read_bytes(&ini, name, text);
-	return load(&ini, name, environment, errors);
+	ini_read_bytes(&ini, name, view_of(config_memory_string(ini.memory, text), text.n));
+	return load(&ini, name, environment, NULL, errors);
+}
+
+/* The line as it was read, in the memory of *ini. */
+static struct ini_line
+copy_line(struct ini *ini, const struct ini_line *from, const char *from_file)
+{
+	struct ini_line line = *from;
+
+	if (ini->count && from->at.file == from_file) /* one text for all lines of a file */
+		line.at.file = ini->lines[ini->count - 1].at.file;
+	else if (from->at.file)
+		line.at.file = config_memory_string(ini->memory, view_of_string(from->at.file));
+	if (from->section)
+		line.section = config_memory_string(ini->memory, view_of_string(from->section));
+	line.key = config_memory_string(ini->memory, view_of_string(from->key));
+	line.value = view_of(config_memory_string(ini->memory, from->value), from->value.n);
+	return line;
+}
+
+struct config *
+config_change(const struct config *from, const struct setting *row, struct view value, bool keeps_tls,
+	      struct config_errors *errors)
+{
+	const struct config_source *source = from->source;
+	struct ini ini = { .memory = config_memory_new(), .errors = errors };
+	struct change change = { from, row, value, keeps_tls };
+
+	ini.lines = heap_resize(NULL, ((size_t)source->line_count + 1) * sizeof(*ini.lines));
+	for (int i = 0; i < source->line_count; i++) {
+		ini.lines[ini.count] = copy_line(&ini, &source->lines[i], i ? source->lines[i - 1].at.file : NULL);
+		ini.count++;
+	}
+	return load(&ini, *from->file ? from->file : NULL, NULL, &change, errors);
 }

@@ -388,8 +388,7 @@ const struct setting setting_rows[] = {
 	  .group = "Timeouts (0 for none)",
 	  .type = SETTING_DURATION_US, .at = offsetof(struct settings, suspend_timeout_us),
 	  .preset = "10s", .applies = APPLIES_ON_RELOAD,
-	  .text = "How long SUSPEND waits for buffers to empty.",
-	  .pending = LATER, },
+	  .text = "After SUSPEND: connections whose buffers have not emptied by then are cut.", },
 	{ .name = "auth_type",
 	  .group = "Logging in",
 	  .type = SETTING_ENUM, .at = offsetof(struct settings, auth_type), .words = auth_types,
@@ -676,6 +675,28 @@ setting_find(const char *name)
 			return row;
 	}
 	return NULL;
+}
+
+const struct setting *
+setting_find_nocase(const char *name)
+{
+	for (const struct setting *row = setting_rows; row < setting_rows + setting_count; row++) {
+		if (text_equal_nocase(row->name, name) || (row->alias && text_equal_nocase(row->alias, name)))
+			return row;
+	}
+	return NULL;
+}
+
+bool
+setting_is_of_tls(const struct setting *row)
+{
+	return strncmp(row->group, "TLS ", 4) == 0;
+}
+
+bool
+setting_is_of_access(const struct setting *row)
+{
+	return setting_is_of_tls(row) || strcmp(row->group, "Logging in") == 0;
 }
 
 const char *

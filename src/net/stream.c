@@ -471,6 +471,12 @@ handle_input(struct stream *s, struct view v)
 
 static bool handshake_step(struct stream *s);
 
+static inline bool
+is_held(const struct stream *s)
+{
+	return s->is_paused | s->is_suspended;
+}
+
 /* Whether anything came. */
 static bool
 receive(struct stream *s)
@@ -495,17 +501,18 @@ receive(struct stream *s)
 		s->rest.n += n;
 		handle_input(s, buf_view(&s->rest));
 	}
-	if (s->fd >= 0 && !s->is_ended && s->ssl && !s->is_paused && SSL_has_pending(s->ssl))
+	if (s->fd >= 0 && !s->is_ended && s->ssl && !is_held(s) && SSL_has_pending(s->ssl))
 		ask_again(s);
 	return true;
 }
 
 /* Most pauses end before anything arrives; only now it is worth telling epoll. */
 static void
-readable_while_paused(struct stream *s, short what)
+readable_while_held(struct stream *s, short what)
 {
 	uint8_t byte;
-	ssize_t n = s->is_watched && !(what & EV_CLOSED) ? recv(s->fd, &byte, 1, MSG_PEEK) : 1;
+	bool is_watched = s->is_paused && s->is_watched;
+	ssize_t n = is_watched && !(what & EV_CLOSED) ? recv(s->fd, &byte, 1, MSG_PEEK) : 1;
 	if ((what & EV_CLOSED) || n == 0) {
 		stream_end(s, STREAM_END_EOF, "connection closed");
 		return;
@@ -515,7 +522,7 @@ readable_while_paused(struct stream *s, short what)
 		return;
 	}
 	read_stop(s);
-	if (s->is_watched)
+	if (is_watched)
 		read_watch(s, EV_CLOSED);
 }
 
@@ -526,8 +533,8 @@ stream_on_readable(evutil_socket_t fd, short what, void *context)
 	loop_enter(s->loop);
 	if (s->is_in_handshake) {
 		handshake_step(s);
-	} else if (s->is_paused) {
-		readable_while_paused(s, what);
+	} else if (is_held(s)) {
+		readable_while_held(s, what);
 	} else {
 		receive(s);
 	}
@@ -538,7 +545,7 @@ stream_on_readable(evutil_socket_t fd, short what, void *context)
 static void
 end_broken(struct stream *s)
 {
-	while (s->ssl == NULL && !s->is_paused && s->fd >= 0 && !s->is_ended && receive(s))
+	while (s->ssl == NULL && !is_held(s) && s->fd >= 0 && !s->is_ended && receive(s))
 		;
 	if (s->fd >= 0)
 		stream_end_errno(s, STREAM_END_ERROR, s->error);
@@ -552,12 +559,12 @@ stream_handle_again(struct stream *s)
 		end_broken(s);
 		return;
 	}
-	if (s->fd < 0 || s->is_paused || s->is_ended || s->is_in_handshake)
+	if (s->fd < 0 || is_held(s) || s->is_ended || s->is_in_handshake)
 		return;
 	if (s->rest.n > 0) {
 		size_t before = s->rest.n;
 		handle_input(s, buf_view(&s->rest));
-		if (s->fd < 0 || s->is_paused || s->is_ended)
+		if (s->fd < 0 || is_held(s) || s->is_ended)
 			return;
 		if (s->rest.n < before && s->ssl && SSL_has_pending(s->ssl))
 			ask_again(s);
@@ -585,18 +592,39 @@ stream_pause_watching(struct stream *s)
 		read_watch(s, EV_CLOSED);
 }
 
+static void
+read_again(struct stream *s)
+{
+	if (is_held(s) || s->is_ended)
+		return;
+	if (!s->is_connecting)
+		read_start(s);
+	if (s->rest.n > 0 || (s->ssl && SSL_has_pending(s->ssl)))
+		ask_again(s);
+}
+
 void
 stream_resume(struct stream *s)
 {
 	if (!s->is_paused || s->fd < 0)
 		return;
 	s->is_paused = false;
-	if (s->is_ended)
+	read_again(s);
+}
+
+void
+stream_suspend(struct stream *s)
+{
+	s->is_suspended = true;
+}
+
+void
+stream_wake(struct stream *s)
+{
+	if (!s->is_suspended || s->fd < 0)
 		return;
-	if (!s->is_connecting)
-		read_start(s);
-	if (s->rest.n > 0 || (s->ssl && SSL_has_pending(s->ssl)))
-		ask_again(s);
+	s->is_suspended = false;
+	read_again(s);
 }
 
 /* ---- connecting, and going on with what was kept ---- */
@@ -657,7 +685,7 @@ stream_on_writable(evutil_socket_t fd, short what, void *context)
 		write_pending(s);
 	} else {
 		write_stop(s); /* OpenSSL wanted to write in order to read */
-		if (!s->is_paused)
+		if (!is_held(s))
 			receive(s);
 	}
 	loop_flush(loop);

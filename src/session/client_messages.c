@@ -43,8 +43,7 @@ client_need_server(struct client *c)
 	const struct settings *set = &x->config->settings;
 	c->request_us = clock_now_us();
 	c->query_us = c->request_us;
-	if (list_is_empty(&p->waiting[c->lane]) && x->state != PROXY_PAUSED && x->state != PROXY_STOPPING_SERVERS &&
-	    !p->database->is_paused) {
+	if (list_is_empty(&p->waiting[c->lane]) && !proxy_is_paused(x) && !p->database->is_paused) {
 		uint64_t check_us = set->server_check_query[0] ? set->server_check_delay_us : UINT64_MAX;
 		struct slot *slot = pool_take(p, c->lane, check_us, set->server_round_robin, clock_now_us());
 		if (slot) {

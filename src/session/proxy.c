@@ -385,8 +385,10 @@ proxy_resume(struct proxy *x, struct database *d)
 {
 	if (d)
 		d->is_paused = false;
-	else if (x->state == PROXY_PAUSED)
+	else if (x->state == PROXY_PAUSED || x->state == PROXY_SUSPENDED)
 		x->state = PROXY_RUNNING;
+	if (d == NULL)
+		proxy_wake(x);
 	list_each(&x->pools, n, after)
 	{
 		struct pool *p = node_owner(n, struct pool, node);
@@ -433,6 +435,8 @@ proxy_stop(struct proxy *x, enum proxy_state how)
 {
 	if (x->state < PROXY_STOPPING_SERVERS && x->on_stop)
 		x->on_stop(x->process);
+	if (x->state == PROXY_SUSPENDED)
+		proxy_wake(x);
 	x->state = how;
 	x->stop_by_us = clock_now_us() + x->config->settings.shutdown_timeout_us;
 	if (how == PROXY_STOPPING_SERVERS)

@@ -1,7 +1,8 @@
 /*
  * session/reload.c - a new configuration in place of the old one, while everybody stays connected.
  *
- *   config_load ─► access_load ─► clusters ─► databases, roles, pools ─► clusters that nobody needs any more
+ *   config_load   ─► access_load ─► clusters ─► databases, roles, pools ─► clusters that nobody needs any more
+ *   config_change ─┘ (SET: the configuration in force with one setting changed; no file is read again)
  *
  * Nothing changes unless everything new is good. Never: opens listeners or logs (that is main's, by on_reload).
  */
@@ -100,29 +101,23 @@ drop_clusters(struct proxy *x, const struct config *now)
 	}
 }
 
-bool
-proxy_reload(struct proxy *x, struct text *why)
+static void
+add_errors(struct config_errors *errors, const char *between, struct text *why)
 {
-	struct config_errors errors = { 0 };
-	const char *file = x->config->settings.conffile;
-	struct config *now = config_load(file[0] ? file : NULL, x->environment, &errors);
-	if (now == NULL) {
-		for (int i = 0; i < errors.count; i++)
-			text_addf(why, "%s%s", i ? "\n" : "", errors.lines[i]);
-		config_errors_free(&errors);
-		return false;
-	}
-	struct access access;
-	if (!proxy_can_ask(x, now, why) || !access_load(&now->settings, &access, why)) {
-		config_free(now);
-		return false;
-	}
-	for (int i = 0; i < now->warnings.count; i++)
-		log_warning("config", "%s", now->warnings.lines[i]);
-	config_reload_report(x->config, now, log_change, x);
+	for (int i = 0; i < errors->count; i++)
+		text_addf(why, "%s%s", i ? between : "", errors->lines[i]);
+	config_errors_free(errors);
+}
+
+/* access NULL: who may come in stays as it is. */
+static void
+take_over(struct proxy *x, struct config *now, const struct access *access)
+{
 	config_reload_keep(x->config, now);
-	access_free(&x->access);
-	x->access = access;
+	if (access) {
+		access_free(&x->access);
+		x->access = *access;
+	}
 	x->users_warm_at = 0;
 	resolver_tune(x->resolver, now->settings.dns_max_ttl_us, now->settings.dns_nxdomain_ttl_us);
 
@@ -134,8 +129,85 @@ proxy_reload(struct proxy *x, struct text *why)
 	config_free(old);
 	if (x->on_reload)
 		x->on_reload(x->process);
+}
+
+bool
+proxy_reload(struct proxy *x, struct text *why)
+{
+	struct config_errors errors = { 0 };
+	const char *file = x->config->settings.conffile;
+	struct config *now = config_load(file[0] ? file : NULL, x->environment, &errors);
+	if (now == NULL) {
+		add_errors(&errors, "\n", why);
+		return false;
+	}
+	struct access access;
+	if (!proxy_can_ask(x, now, why) || !access_load(&now->settings, &access, why)) {
+		config_free(now);
+		return false;
+	}
+	for (int i = 0; i < now->warnings.count; i++)
+		log_warning("config", "%s", now->warnings.lines[i]);
+	config_reload_report(x->config, now, log_change, x);
+	x->tls_waits = false;
+	take_over(x, now, &access);
 	log_info("config", "reloaded");
 	return true;
+}
+
+/* ---- SET ---- */
+
+static bool
+has_line(const struct config_errors *lines, const char *line)
+{
+	for (int i = 0; i < lines->count; i++)
+		if (strcmp(lines->lines[i], line) == 0)
+			return true;
+	return false;
+}
+
+/* What is surprising about the new configuration and was not about the old one. */
+static void
+add_new_warnings(const struct config *old, const struct config *now, struct text *out)
+{
+	for (int i = 0; i < now->warnings.count; i++)
+		if (!has_line(&old->warnings, now->warnings.lines[i]))
+			text_addf(out, "%s%s", out->n ? "; " : "", now->warnings.lines[i]);
+}
+
+/* False: nothing has changed. */
+static bool
+try_change(struct proxy *x, const struct setting *row, struct view value, bool keeps_tls, struct text *why)
+{
+	struct config_errors errors = { 0 };
+	struct config *now = config_change(x->config, row, value, keeps_tls, &errors);
+	if (now == NULL) {
+		add_errors(&errors, "; ", why);
+		return false;
+	}
+	struct access access;
+	bool has_access = setting_is_of_access(row) && !(setting_is_of_tls(row) && keeps_tls);
+	if (!proxy_can_ask(x, now, why) || (has_access && !access_load(&now->settings, &access, why))) {
+		config_free(now);
+		return false;
+	}
+	add_new_warnings(x->config, now, why);
+	take_over(x, now, has_access ? &access : NULL);
+	x->tls_waits = keeps_tls;
+	return true;
+}
+
+enum set_result
+proxy_set(struct proxy *x, const struct setting *row, struct view value, struct text *why)
+{
+	bool is_tls = setting_is_of_tls(row);
+	if (try_change(x, row, value, x->tls_waits && !is_tls, why))
+		return SET_DONE;
+	if (!is_tls)
+		return SET_FAILED;
+	char ignored[400];
+	struct text reason = TEXT_IN(ignored); /* the first one is the interesting one */
+	return try_change(x, row, value, true, &reason) ? SET_TLS_KEPT : SET_FAILED;
 }
 
 void

@@ -28,7 +28,7 @@ view_now(const struct proxy *x)
 	return (struct plan_view){
 		.settings = &x->config->settings,
 		.now_us = clock_now_us(),
-		.is_paused = x->state == PROXY_PAUSED || x->state == PROXY_STOPPING_SERVERS,
+		.is_paused = proxy_is_paused(x),
 	};
 }
 
@@ -129,6 +129,8 @@ proxy_settle(void *context)
 		if (plan.again_us)
 			replan_at(x, plan.again_us);
 	}
+	if (x->state == PROXY_SUSPENDED)
+		suspend_settle(x);
 	if (!list_is_empty(&x->console_waits))
 		x->console->on_settle(x);
 	if (x->state >= PROXY_STOPPING_SERVERS && proxy_is_done(x))
@@ -186,6 +188,8 @@ static void
 client_on_second(struct client *c)
 {
 	struct proxy *x = c->proxy;
+	if (c->stream.is_suspended) /* who is not listened to is not late */
+		return;
 	const struct settings *set = &x->config->settings;
 	switch ((enum client_state)c->state) {
 	case CLIENT_STARTUP:
@@ -258,6 +262,8 @@ client_on_second(struct client *c)
 static void
 server_on_second(struct server *s)
 {
+	if (s->stream.is_suspended)
+		return;
 	const struct settings *set = &s->proxy->config->settings;
 	if (s->login && is_over(s->connect_us, set->server_connect_timeout_us)) {
 		server_login_on_end(s, STREAM_END_ERROR, "server_connect_timeout");
@@ -339,6 +345,7 @@ proxy_on_second(void *context)
 		client_on_second(node_owner(n, struct client, node));
 	list_each(&x->servers, n, after)
 		server_on_second(node_owner(n, struct server, node));
+	suspend_on_second(x);
 	cancel_on_second(x);
 	pools_upkeep(x, NULL);
 	roll_stats(x);

@@ -352,6 +352,133 @@ START_TEST(set_of_what_drivers_set_is_ignored_with_a_notice)
 }
 END_TEST
 
+static void
+expect_set_failed(const char *sql, const char *detail)
+{
+	expect_error(sql, "SET failed");
+	ck_assert_msg(strstr(error().detail, detail) != NULL, "%s: %s", sql, error().detail);
+}
+
+START_TEST(set_takes_effect_at_once)
+{
+	enter("boss");
+	expect_done("SET max_client_conn = 7", "SET max_client_conn=7");
+	ck_assert_int_eq(x->config->settings.max_client_conn, 7);
+	expect_done("set Default_Pool_Size to '9';", "SET Default_Pool_Size=9");
+	ck_assert_int_eq(x->config->settings.max_client_conn, 7);
+	ck_assert_int_eq(x->config->settings.default_pool_size, 9);
+	expect_done("SET query_wait_timeout = '1.5'", "SET query_wait_timeout=1.5");
+	ck_assert_uint_eq(x->config->settings.query_wait_timeout_us, 1500000);
+	expect_done("SET server_reset_query = ''", "SET server_reset_query=");
+	ck_assert_str_eq(x->config->settings.server_reset_query, "");
+	expect_done("SET max_client_conn = 8", "SET max_client_conn=8");
+	ck_assert_int_eq(x->config->settings.max_client_conn, 8);
+	ck_assert_str_eq(say("SHOW max_client_conn"), "TDCZ");
+	leave();
+}
+END_TEST
+
+START_TEST(set_reaches_pools_that_are_there)
+{
+	enter("boss");
+	int other = world_client(x, "app", "quiet", NULL);
+	struct pool *p = proxy_pool(x, proxy_database(x, "quiet"), proxy_role(x, "app"));
+	ck_assert_int_eq(p->rules.min_pool_size, 0);
+	expect_done("SET min_pool_size = 2", "SET min_pool_size=2");
+	ck_assert_int_eq(p->rules.min_pool_size, 2);
+	ck_assert_int_eq(p->rules.pool_size, 3); /* of its user's entry, which is what it was */
+	ck_assert_ptr_eq(p->database->config, config_database(x->config, "quiet"));
+	close(other);
+	leave();
+}
+END_TEST
+
+START_TEST(set_refuses_what_a_file_may_not_say_either)
+{
+	enter("boss");
+	expect_set_failed("SET no_such_setting = 1", "no such setting");
+	expect_set_failed("SET max_client_conn = 0", "is out of range; allowed: 1 to");
+	expect_set_failed("SET max_client_conn = many", "is not a whole number");
+	expect_set_failed("SET pool_mode = sometimes", "allowed: session, transaction, statement");
+	expect_set_failed("SET auth_file = '/no/such/file'", "/no/such/file");
+	expect_set_failed("SET client_tls_sslmode = 'perhaps'", "allowed: disable");
+	expect_set_failed("SET auth_users = 'hush-hush'", "");
+	ck_assert_ptr_null(strstr(error().detail, "hush"));
+	ck_assert_int_eq(x->config->settings.max_client_conn, 100);
+	ck_assert_str_eq(x->config->settings.auth_file, "");
+	leave();
+}
+END_TEST
+
+START_TEST(set_leaves_alone_what_needs_a_restart)
+{
+	enter("boss");
+	int port = x->config->settings.listen_port;
+	expect_done("SET listen_port = 7777", "SET listen_port=7777");
+	expect_done("SET listen_port = 'nonsense'", "SET listen_port=nonsense");
+	ck_assert_int_eq(x->config->settings.listen_port, port);
+	leave();
+}
+END_TEST
+
+START_TEST(set_of_tls_waits_until_it_makes_a_whole)
+{
+	enter("boss");
+	ck_assert_str_eq(say("SET server_tls_cert_file = '/no/cert'"), "NCZ");
+	struct error_fields n = { 0 };
+	ck_assert(error_read(world_body(buf_view(&in), BE_NOTICE_RESPONSE), &n));
+	ck_assert_str_eq(n.message, "TLS settings could not be applied, still using old configuration");
+	ck_assert(strstr(n.detail, "server_tls_key_file") != NULL);
+	ck_assert_str_eq(tag(), "SET server_tls_cert_file=/no/cert");
+	ck_assert_str_eq(x->config->settings.server_tls_cert_file, "");
+	expect_done("SET max_client_conn = 7", "SET max_client_conn=7"); /* others are not held up */
+	ck_assert_str_eq(say("SET server_tls_key_file = '/no/key'"), "NCZ");
+	ck_assert(error_read(world_body(buf_view(&in), BE_NOTICE_RESPONSE), &n));
+	ck_assert_msg(strstr(n.detail, "server_tls") != NULL, "%s", n.detail);
+	ck_assert_str_eq(say("SET server_tls_key_file = ''"), "NCZ");
+	expect_done("SET server_tls_cert_file = ''", "SET server_tls_cert_file=");
+	ck_assert(!x->tls_waits);
+	ck_assert_int_eq(x->config->settings.max_client_conn, 7);
+	leave();
+}
+END_TEST
+
+START_TEST(set_says_what_may_surprise)
+{
+	enter("boss");
+	ck_assert_str_eq(say("SET auth_ldap_options = 'ldapserver=x'"), "NCZ");
+	struct error_fields n = { 0 };
+	ck_assert(error_read(world_body(buf_view(&in), BE_NOTICE_RESPONSE), &n));
+	ck_assert_msg(strstr(n.message, "SET auth_ldap_options: accepted, but without effect") != NULL, "%s", n.message);
+	expect_done("SET max_client_conn = 5", "SET max_client_conn=5"); /* said once */
+	leave();
+}
+END_TEST
+
+START_TEST(set_of_a_secret_shows_it_nowhere)
+{
+	enter("boss");
+	expect_done("SET auth_users = '\"boss\" \"s3cret\"'", "SET auth_users=\"boss\" \"s3cret\"");
+	ck_assert_str_eq(say("SHOW auth_users"), "TDCZ");
+	ck_assert_ptr_null(memmem(in.p, in.n, "s3cret", 6));
+	ck_assert_ptr_nonnull(memmem(in.p, in.n, "********", 8));
+	leave();
+}
+END_TEST
+
+START_TEST(every_setting_can_be_shown_by_its_name)
+{
+	enter("mon");
+	for (int i = 0; i < setting_count; i++) {
+		char text[80];
+		snprintf(text, sizeof(text), "SHOW %s", setting_rows[i].name);
+		ck_assert_msg(strcmp(say(text), "TDCZ") == 0, "%s", text);
+		ck_assert_ptr_nonnull(memmem(in.p, in.n, setting_rows[i].name, strlen(setting_rows[i].name)));
+	}
+	leave();
+}
+END_TEST
+
 START_TEST(shutdown_at_once_ends_without_an_answer)
 {
 	enter("boss");
@@ -416,6 +543,53 @@ START_TEST(a_resume_from_elsewhere_ends_a_pause_with_an_error)
 	ck_assert_int_eq(x->state, PROXY_RUNNING);
 	ck_assert_str_eq(say("SHOW VERSION"), "TDCZ");
 	close(second);
+	leave();
+}
+END_TEST
+
+START_TEST(suspend_silences_everybody_but_the_console)
+{
+	enter("boss");
+	int other = world_client(x, "app", "shop", NULL);
+	expect_done("SUSPEND", "SUSPEND");
+	ck_assert_int_eq(x->state, PROXY_SUSPENDED);
+	ck_assert_str_eq(say("SHOW STATE"), "TDDDCZ");
+	ck_assert_ptr_nonnull(memmem(in.p, in.n, "suspended\0\0\0\3yes", 16));
+	expect_error("SUSPEND", "already suspended/paused");
+	expect_error("PAUSE", "already suspended/paused");
+	expect_error("PAUSE shop", "already suspended/paused");
+	expect_error("KILL", "already suspended/paused");
+	int second = world_client(x, "boss", "pgsluice", NULL); /* whoever else may end it can still come in */
+	struct buf b = { 0 };
+	request_query(&b, "RESUME");
+	world_send(second, &b);
+	world_turn(x);
+	world_turn(x);
+	ck_assert_int_eq(x->state, PROXY_RUNNING);
+	expect_error("RESUME", "pooler is not paused/suspended");
+	expect_error("SUSPEND x", "syntax error");
+	expect_done("PAUSE quiet", "PAUSE");
+	expect_error("SUSPEND", "cannot suspend with paused databases");
+	close(other);
+	close(second);
+	leave();
+}
+END_TEST
+
+START_TEST(a_suspend_ends_with_who_said_it)
+{
+	enter("boss");
+	int second = world_client(x, "boss", "pgsluice", NULL);
+	struct buf b = { 0 }, out = { 0 };
+	request_query(&b, "SUSPEND");
+	world_send(second, &b);
+	world_read(x, second, &out);
+	ck_assert_int_eq(x->state, PROXY_SUSPENDED);
+	close(second);
+	world_turn(x);
+	world_turn(x);
+	ck_assert_int_eq(x->state, PROXY_RUNNING);
+	buf_free(&out);
 	leave();
 }
 END_TEST
@@ -744,10 +918,20 @@ main(void)
 		who_kills_himself_is_dropped,
 		a_reload_that_fails_says_where_to_look,
 		set_of_what_drivers_set_is_ignored_with_a_notice,
+		set_takes_effect_at_once,
+		set_reaches_pools_that_are_there,
+		set_refuses_what_a_file_may_not_say_either,
+		set_leaves_alone_what_needs_a_restart,
+		set_of_tls_waits_until_it_makes_a_whole,
+		set_says_what_may_surprise,
+		set_of_a_secret_shows_it_nowhere,
+		every_setting_can_be_shown_by_its_name,
 		shutdown_at_once_ends_without_an_answer,
 		shutdown_that_waits_answers_at_once,
 		pause_is_answered_when_the_last_server_is_gone,
 		a_resume_from_elsewhere_ends_a_pause_with_an_error,
+		suspend_silences_everybody_but_the_console,
+		a_suspend_ends_with_who_said_it,
 		a_wait_in_the_extended_protocol_goes_on_with_the_sync,
 		who_leaves_while_a_command_of_his_waits_is_forgotten,
 		a_cancel_request_ends_the_pause_it_waits_for,

@@ -393,6 +393,68 @@ START_TEST(pairs_are_cut_at_blanks_and_quotes)
 }
 END_TEST
 
+static struct config *
+change(struct config *from, const char *setting, const char *value, bool keeps_tls)
+{
+	struct config_errors errors = { 0 };
+	struct config *now = config_change(from, setting_find(setting), view_of_string(value), keeps_tls, &errors);
+
+	ck_assert_msg(now != NULL, "%s", errors.count ? errors.lines[0] : "no error");
+	config_free(from); /* nothing of the new one may be in it */
+	return now;
+}
+
+START_TEST(a_change_keeps_everything_else)
+{
+	const char *environment[] = { "PGSLUICE_MAX_CLIENT_CONN=50", "PGSLUICE_AUTH_USERS=\"a\" \"b\"", NULL };
+	struct config *config = load("[clusters]\nmain = hosts=a,b\nother = hosts=c max_replica_lag=1MB\n"
+				     "[databases]\nshop = cluster=main pool_size=7\nraw = host=h password='it''s'\n"
+				     "[users]\nu = pool_size=3\n[peers]\n4 = host=/run/p\n"
+				     "[pgsluice]\nmax_client_conn = 5\ndefault_pool_size = 6\n",
+				     environment);
+	config = change(config, "max_replica_lag", "9MB", false);
+	config = change(config, "default_pool_size", "11", false);
+	config = change(config, "default_pool_size", "12", false);
+	config = change(config, "max_client_conn", "51", false);
+	ck_assert_int_eq(config->settings.max_client_conn, 51);
+	ck_assert_int_eq(config->settings.default_pool_size, 12);
+	ck_assert_str_eq(config->settings.auth_users, "\"a\" \"b\"");
+	ck_assert_uint_eq(config_cluster(config, "main")->max_replica_lag_bytes, 9 << 20);
+	ck_assert_uint_eq(config_cluster(config, "other")->max_replica_lag_bytes, 1 << 20);
+	ck_assert_int_eq(config_database(config, "shop")->pool_size, 7);
+	ck_assert_str_eq(config_database(config, "raw")->password, "it's");
+	ck_assert_int_eq(config_user(config, "u")->pool_size, 3);
+	ck_assert_str_eq(config_peer(config, 4)->host, "/run/p");
+	ck_assert_str_eq(config->file, "memory");
+	config_free(config);
+}
+END_TEST
+
+START_TEST(a_change_that_does_not_fit_changes_nothing)
+{
+	struct config *config = load("[databases]\n* = host=h\n[pgbouncer]\nlisten_addr = *\n", NULL);
+	struct config_errors errors = { 0 };
+
+	ck_assert_ptr_null(config_change(config, setting_find("pool_mode"), VIEW("x"), false, &errors));
+	ck_assert_int_eq(errors.count, 1);
+	ck_assert_str_eq(errors.lines[0],
+			 "SET pool_mode: \"x\" is not known; allowed: session, transaction, statement");
+	config_errors_free(&errors);
+	ck_assert_ptr_null(config_change(config, setting_find("server_tls_key_file"), VIEW("k"), false, &errors));
+	ck_assert_int_eq(errors.count, 1);
+	config_errors_free(&errors);
+	config = change(config, "server_tls_key_file", "k", true);
+	ck_assert_str_eq(config->settings.server_tls_key_file, "");
+	config = change(config, "pool_mode", "statement", true);
+	config = change(config, "server_tls_cert_file", "c", false);
+	ck_assert_str_eq(config->settings.server_tls_key_file, "k");
+	ck_assert_str_eq(config->settings.server_tls_cert_file, "c");
+	ck_assert_int_eq(config->settings.pool_mode, POOL_MODE_STATEMENT);
+	ck_assert(config->is_pgbouncer);
+	config_free(config);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -410,6 +472,8 @@ main(void)
 		clusters_are_compared_in_every_field,
 		check_config_says_what_was_understood,
 		pairs_are_cut_at_blanks_and_quotes,
+		a_change_keeps_everything_else,
+		a_change_that_does_not_fit_changes_nothing,
 	};
 	return suite_run("config/config", rules, sizeof(rules) / sizeof(rules[0]));
 }

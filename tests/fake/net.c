@@ -100,7 +100,7 @@ fake_refused(struct wire *w)
 static void
 handle(struct stream *s)
 {
-	if (s->fd < 0 || s->is_paused || s->is_ended || s->rest.n == 0)
+	if (s->fd < 0 || s->is_paused || s->is_suspended || s->is_ended || s->rest.n == 0)
 		return;
 	size_t n = s->rest.n;
 	uint8_t *copy = malloc(n);
@@ -120,7 +120,8 @@ static void
 notice_end(struct wire *w)
 {
 	struct stream *s = w->stream;
-	if (s && w->has_ended && (!s->is_paused || s->is_watched))
+	bool is_heard = s && (s->is_paused ? s->is_watched : !s->is_suspended);
+	if (is_heard && w->has_ended)
 		end(s, STREAM_END_EOF, "connection closed");
 }
 
@@ -254,14 +255,37 @@ stream_pause_watching(struct stream *s)
 	s->is_watched = true;
 }
 
+static void
+handle_later(struct stream *s)
+{
+	if (!s->is_ended && !node_is_in(&s->again_node))
+		list_append(&s->loop->again, &s->again_node);
+}
+
 void
 stream_resume(struct stream *s)
 {
 	if (!s->is_paused || s->fd < 0)
 		return;
 	s->is_paused = false;
-	if (!s->is_ended && !node_is_in(&s->again_node))
-		list_append(&s->loop->again, &s->again_node);
+	if (!s->is_suspended)
+		handle_later(s);
+}
+
+void
+stream_suspend(struct stream *s)
+{
+	s->is_suspended = true;
+}
+
+void
+stream_wake(struct stream *s)
+{
+	if (!s->is_suspended || s->fd < 0)
+		return;
+	s->is_suspended = false;
+	if (!s->is_paused)
+		handle_later(s);
 }
 
 void

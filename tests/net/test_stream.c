@@ -201,6 +201,45 @@ START_TEST(a_paused_stream_keeps_still_and_goes_on_within_the_turn)
 }
 END_TEST
 
+START_TEST(a_suspended_stream_keeps_still_whatever_its_owner_does)
+{
+	struct end a;
+	begin();
+	int fd = end_and_fd(loop, &a, true);
+	stream_suspend(&a.stream);
+	ck_assert_int_eq(write(fd, "hello", 5), 5);
+	turns(loop, 5);
+	stream_pause(&a.stream);
+	stream_resume(&a.stream);
+	turns(loop, 5);
+	ck_assert_uint_eq(a.calls, 0);
+	ck_assert(!a.stream.is_reading);
+	stream_pause(&a.stream);
+	stream_wake(&a.stream); /* its owner still wants it so */
+	turns(loop, 5);
+	ck_assert_uint_eq(a.calls, 0);
+	stream_resume(&a.stream);
+	turn_until(loop, a.got.n == 5);
+
+	/* output goes out, and what was said before the peer left is heard although it was watched before */
+	stream_pause_watching(&a.stream);
+	stream_resume(&a.stream);
+	stream_suspend(&a.stream);
+	char text[8];
+	stream_put(&a.stream, VIEW("out"));
+	loop_flush(loop);
+	ck_assert_int_eq(read(fd, text, sizeof(text)), 3);
+	ck_assert_int_eq(write(fd, "bye", 3), 3);
+	close(fd);
+	turns(loop, 5);
+	ck_assert_int_eq(a.ended, 0);
+	stream_wake(&a.stream);
+	turn_until(loop, a.ended == 1);
+	ck_assert_mem_eq(a.got.p, "hellobye", 8);
+	finish(&a, NULL);
+}
+END_TEST
+
 START_TEST(a_paused_stream_does_not_see_its_peer_leave_before_it_goes_on)
 {
 	struct end a;
@@ -466,6 +505,7 @@ main(void)
 		a_message_larger_than_the_buffer_of_the_loop_is_kept_whole,
 		a_reader_that_is_slow_blocks_the_writer_until_it_has_read,
 		a_paused_stream_keeps_still_and_goes_on_within_the_turn,
+		a_suspended_stream_keeps_still_whatever_its_owner_does,
 		a_paused_stream_does_not_see_its_peer_leave_before_it_goes_on,
 		a_watched_stream_sees_its_peer_leave,
 		a_stream_may_be_closed_in_its_own_handler_and_in_that_of_another,

@@ -393,6 +393,7 @@ admin_acts(void)
 	case 1: proxy_reconnect(x, NULL); break;
 	case 2: proxy_pause(x, x->databases); break;
 	case 3: if (x->databases) proxy_kill(x, x->databases); break;
+	case 4: if (x->state == PROXY_RUNNING) proxy_suspend(x, 0); break;
 	default: proxy_resume(x, NULL); if (x->databases) proxy_resume(x, x->databases); break;
 	}
 }

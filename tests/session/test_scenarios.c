@@ -14,7 +14,7 @@
  *	c1 cancels c2 [wrong]      a CancelRequest on a new connection c1, with the key of c2
  *	c1 state idle              as SHOW CLIENTS and the debug log name it
  *	time +5s | +100ms
- *	pause, resume, reconnect, kill, stop, stop clients, stop servers, reload; idle servers N
+ *	pause, suspend, resume, reconnect, kill, stop, stop clients, stop servers, reload; idle servers N; still, still no
  * At the end nobody may have unread messages. Each scenario is played twice: as written, and with every byte arriving alone.
  */
 #include <check.h>
@@ -452,6 +452,12 @@ command(const struct words *w)
 	struct database *d = what[0] ? proxy_database(x, what) : NULL;
 	if (strcmp(verb, "pause") == 0) {
 		proxy_pause(x, d);
+	} else if (strcmp(verb, "suspend") == 0) {
+		proxy_suspend(x, 0);
+	} else if (strcmp(verb, "still") == 0) {
+		if (proxy_is_still(x) != (strcmp(what, "no") != 0))
+			complain("it is %sstill", proxy_is_still(x) ? "" : "not ");
+		return;
 	} else if (strcmp(verb, "resume") == 0) {
 		proxy_resume(x, d);
 	} else if (strcmp(verb, "reconnect") == 0) {
