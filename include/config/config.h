@@ -81,6 +81,8 @@ struct user_config {
 	int64_t        client_idle_timeout_us;
 };
 
+#define PEER_ID_MAX 16383 /* of the setting peer_id; entries may have more, as in PgBouncer */
+
 struct peer_config {
 	int         id; /* 1..65535 */
 	const char *host;

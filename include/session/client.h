@@ -18,6 +18,7 @@
 #include "base/fault.h"
 #include "net/stream.h"
 #include "pool/pool.h"
+#include "session/cancel_key.h"
 #include "session/params.h"
 #include "session/proxy.h"
 #include "session/statement.h"
@@ -32,6 +33,7 @@ enum client_state {
 	CLIENT_IDLE,
 	CLIENT_WAITING,    /* has a request, needs a server */
 	CLIENT_LINKED,
+	CLIENT_CANCEL_WAITING, /* its cancel request is for a client of a peer, to which others go first */
 	CLIENT_CANCELLING, /* asked to cancel somebody's query; waits for it to be delivered */
 	CLIENT_CONSOLE,
 	CLIENT_CLOSED,
@@ -51,7 +53,7 @@ struct client {
 	struct proxy *proxy;
 	struct params *params;     /* what its session should have; NULL before login */
 	uint32_t in_left;          /* bytes of the current message that are still to come */
-	uint32_t id;               /* unique since start; also its cancel pid, always positive */
+	uint32_t id;               /* unique since start, positive as int4; in its process id: session/cancel_key.h */
 	uint8_t state;             /* enum client_state; client_enter() only */
 	uint8_t lane;              /* enum lane: by the port it came through */
 	bool in_goes : 1;          /* they go to the server; else they are dropped */
@@ -116,9 +118,9 @@ bool client_is_counted(const struct client *c);     /* in SHOW CLIENTS */
 void client_address(const struct client *c, struct sockaddr_storage *out);
 void client_address_text(const struct client *c, char *host, size_t room, uint16_t *port); /* "unix" and 0, then */
 
-/* Its cancel key, derived, never stored. 4 bytes for protocol 3.0, 32 for 3.2. */
-enum { CANCEL_KEY_BYTES = 32 };
-size_t client_cancel_key(const struct client *c, uint8_t out[CANCEL_KEY_BYTES]);
+/* What it may be named by in a cancel request: derived from its id, never stored. */
+uint32_t client_cancel_pid(const struct client *c); /* from now on */
+size_t client_cancel_key(const struct client *c, uint32_t pid, uint8_t out[CANCEL_KEY_BYTES]); /* to go with pid */
 
 /* session/client_login.c */
 size_t client_login_on_data(struct client *c, struct view in);

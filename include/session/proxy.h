@@ -18,6 +18,7 @@
 #include "net/resolve.h"
 #include "pool/pool.h"
 #include "session/access.h"
+#include "session/cancel_key.h"
 #include "wire/frame.h"
 
 struct client;
@@ -56,6 +57,7 @@ struct proxy_counters {
 	uint64_t clients_accepted, clients_refused, logins_failed;
 	uint64_t servers_opened, servers_failed, servers_closed;
 	uint64_t cancels_received, cancels_forwarded;
+	uint64_t cancels_passed_on, cancels_lost; /* to peers; for peers that are down */
 	uint64_t client_errors, server_errors; /* protocol violations */
 };
 
@@ -87,10 +89,11 @@ struct proxy {
 	struct list clients;             /* struct client, by node; all states but closed */
 	struct list servers;
 	struct list closed_clients, closed_servers, cancels, closed_cancels;
+	struct list peers, closed_passings; /* session/peers.c */
 	struct cancel_keys keys;         /* logged in clients by their cancel pid */
 	uint32_t client_count;           /* without console sessions: max_client_conn */
 	uint32_t last_id;                /* clients and servers share one counter, as in SHOW CLIENTS */
-	uint8_t cancel_secret[32];       /* cancel keys are derived from it */
+	uint8_t cancel_secret[CANCEL_SECRET_BYTES];      /* cancel keys are derived from it */
 
 	void (*on_stop)(void *context);   /* main's: closes the listeners. Called once, when stopping begins */
 	void (*on_reload)(void *context); /* main's: log and listeners as the new configuration says */

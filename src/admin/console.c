@@ -54,8 +54,9 @@ greet(struct client *c)
 	if (name)
 		reply_parameter_status(&b, "application_name", name);
 	uint8_t key[CANCEL_KEY_BYTES];
-	size_t n = client_cancel_key(c, key);
-	reply_backend_key(&b, c->id, view_of(key, n));
+	uint32_t pid = client_cancel_pid(c);
+	size_t n = client_cancel_key(c, pid, key);
+	reply_backend_key(&b, pid, view_of(key, n));
 	reply_ready(&b, 'I');
 	client_send(c, buf_view(&b));
 	buf_free(&b);

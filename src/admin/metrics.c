@@ -377,6 +377,8 @@ static const struct {
 	PROCESS("server_errors", server_errors, "Servers that broke the protocol"),
 	PROCESS("cancels_received", cancels_received, "Cancel requests from clients"),
 	PROCESS("cancels_forwarded", cancels_forwarded, "Cancel requests sent to servers"),
+	PROCESS("cancels_passed_on", cancels_passed_on, "Cancel requests passed on to peers"),
+	PROCESS("cancels_lost", cancels_lost, "Cancel requests for peers that could not be reached"),
 };
 
 static void

@@ -216,6 +216,7 @@ static const struct {
 	{ "C", "active", "cl_active" },
 	{ "C", "idle", "cl_active" },
 	{ "C", "active_cancel_req", "cl_active_cancel_req" },
+	{ "C", "waiting_cancel_req", "cl_waiting_cancel_req" },
 	{ "S", "new", "sv_login" },
 	{ "S", "idle", "sv_idle" },
 	{ "S", "used", "sv_used" },

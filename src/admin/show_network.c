@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "net/stream.h"
-#include "session/proxy.h"
+#include "session/peers.h"
 #include "show_row.h"
 
 /* ---- PEERS: as configured ---- */
@@ -17,9 +17,8 @@ fill_peers(const struct show_table *t, struct proxy *x, struct show_rows *out)
 {
 	for (int i = 0; i < x->config->peer_count; i++) {
 		const struct peer_config *p = &x->config->peers[i];
-		int pool_size = p->pool_size >= 0 ? p->pool_size : x->config->settings.default_pool_size;
 		struct peer_row *row = show_rows_add(out);
-		*row = (struct peer_row){ p->host, (uint64_t)p->id, (uint64_t)p->port, (uint64_t)pool_size };
+		*row = (struct peer_row){ p->host, (uint64_t)p->id, (uint64_t)p->port, peer_pool_size(x, p) };
 	}
 }
 
@@ -38,15 +37,24 @@ const struct show_table show_peers = {
 	.fill = fill_peers,
 };
 
-/* ---- PEER_POOLS: cancel requests are not passed on to peers yet, so there are none ---- */
+/* ---- PEER_POOLS: of all peers but this process itself ---- */
 
 struct peer_pool_row {
 	uint64_t id, cl_active, cl_waiting, sv_active, sv_login;
 };
 
 static void
-fill_nothing(const struct show_table *t, struct proxy *x, struct show_rows *out)
+fill_peer_pools(const struct show_table *t, struct proxy *x, struct show_rows *out)
 {
+	for (int i = 0; i < x->config->peer_count; i++) {
+		int id = x->config->peers[i].id;
+		if (id == x->config->settings.peer_id)
+			continue;
+		struct peer_counts counts = peers_counts(x, id);
+		struct peer_pool_row *row = show_rows_add(out);
+		*row = (struct peer_pool_row){ .id = (uint64_t)id, .cl_active = counts.sent, .sv_active = counts.sent,
+			                       .cl_waiting = counts.waiting + counts.connecting, .sv_login = counts.connecting };
+	}
 }
 
 static const struct show_column peer_pool_columns[] = {
@@ -62,7 +70,7 @@ const struct show_table show_peer_pools = {
 	.columns = peer_pool_columns,
 	.column_count = COLUMN_COUNT(peer_pool_columns),
 	.row_bytes = sizeof(struct peer_pool_row),
-	.fill = fill_nothing,
+	.fill = fill_peer_pools,
 };
 
 /* ---- DNS_HOSTS ---- */
@@ -119,6 +127,11 @@ struct zone_row {
 	const char *zone;
 	uint64_t    serial, count;
 };
+
+static void
+fill_nothing(const struct show_table *t, struct proxy *x, struct show_rows *out)
+{
+}
 
 static const struct show_column zone_columns[] = {
 	COLUMN("zonename", SHOW_TEXT, struct zone_row, zone),

@@ -386,7 +386,7 @@ fill_lists(const struct show_table *t, struct proxy *x, struct show_rows *out)
 	add_list(out, "users", count_rows(&show_users, x));
 	add_list(out, "peers", (uint64_t)x->config->peer_count);
 	add_list(out, "pools", x->pools.count + 1); /* with the console */
-	add_list(out, "peer_pools", 0);
+	add_list(out, "peer_pools", count_rows(&show_peer_pools, x));
 	add_list(out, "free_clients", 0);
 	add_list(out, "used_clients", x->clients.count);
 	add_list(out, "login_clients", clients_in_login(x));

@@ -210,7 +210,6 @@ static const struct setting peer_rows[] = {
 	{ .name = "host",
 	  .type = SETTING_STRING,
 	  .at = offsetof(struct draft, peer.host),
-	  .pending = LATER,
 	  .text = "Host, or /directory of the Unix socket, of the process." },
 	{ .name = "port",
 	  .type = SETTING_INT,

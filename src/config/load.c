@@ -652,6 +652,26 @@ is_cluster_used(const struct config *config, const struct cluster_config *cluste
 	return false;
 }
 
+/* Cancel requests that will not find their process. */
+static void
+warn_of_peers(struct loading *l)
+{
+	const struct config *config = l->config;
+	const struct settings *s = &config->settings;
+
+	if (s->so_reuseport && s->peer_id == 0)
+		complain(l, &l->warnings, "so_reuseport",
+			 "is on without peer_id: a cancel request that reaches another process than its client's has no effect");
+	if (s->peer_id && config->peer_count == 0)
+		complain(l, &l->warnings, "peer_id", "is %d, but [peers] has no entry: no cancel request is passed on",
+			 s->peer_id);
+	for (int i = 0; i < config->peer_count; i++) {
+		if (config->peers[i].id > PEER_ID_MAX)
+			config_errors_add(&l->warnings, l->whole, "[peers] %d: no process can have this peer_id, %d is the highest",
+					  config->peers[i].id, PEER_ID_MAX);
+	}
+}
+
 static void
 warn_of_surprises(struct loading *l)
 {
@@ -674,6 +694,7 @@ warn_of_surprises(struct loading *l)
 		config_errors_add(&l->warnings, l->whole,
 				  "nobody can log in: auth_type %s needs a user list in auth_file or auth_users",
 				  auth_type_name(s->auth_type));
+	warn_of_peers(l);
 	for (int i = 0; i < config->cluster_count; i++) {
 		if (!is_cluster_used(config, &config->clusters[i]))
 			config_errors_add(&l->warnings, l->whole, "[clusters] %s: no database uses it",

@@ -2,6 +2,7 @@
  * session/cancel.c - cancel requests; see the header.
  *
  *   requester ─► our pid and key ─► client ─► the server it is linked to ─► a connection of its own ─► server's pid and key
+ *                         └► of a peer's client: session/peers.c
  *
  * Where the server's session is encrypted, so is the request: whoever reads the key can cancel for as long as it lives.
  * Invariant: server->cancels counts the requests aimed at it that are not done; while it is not 0 the server is given to
@@ -17,6 +18,7 @@
 #include "base/heap.h"
 #include "base/log.h"
 #include "cluster/topology.h"
+#include "session/peers.h"
 #include "wire/request.h"
 
 struct cancel {
@@ -180,7 +182,8 @@ void
 cancel_keys_add(struct proxy *x, struct client *c)
 {
 	must(!c->has_key);
-	if (x->keys.count == x->keys.room)
+	/* Above this all chains get longer: what a process id says of an id chooses one of so many. */
+	if (x->keys.count == x->keys.room && x->keys.room < UINT32_C(1) << CANCEL_ID_BITS)
 		grow_keys(&x->keys);
 	struct client **chain = chain_of(&x->keys, c->id);
 	c->next_key = *chain;
@@ -205,14 +208,13 @@ cancel_keys_remove(struct proxy *x, struct client *c)
 static struct client *
 find_owner(struct proxy *x, uint32_t pid, struct view key)
 {
-	struct client *c = x->keys.room ? *chain_of(&x->keys, pid) : NULL;
-	while (c && c->id != pid)
-		c = c->next_key;
-	if (c == NULL)
-		return NULL;
-	uint8_t ours[CANCEL_KEY_BYTES];
-	size_t n = client_cancel_key(c, ours);
-	return key.n == n && CRYPTO_memcmp(ours, key.p, n) == 0 ? c : NULL;
+	for (struct client *c = x->keys.room ? *chain_of(&x->keys, pid) : NULL; c; c = c->next_key) {
+		uint8_t ours[CANCEL_KEY_BYTES];
+		if (cancel_pid_may_be(pid, c->id) && client_cancel_key(c, pid, ours) == key.n &&
+		    CRYPTO_memcmp(ours, key.p, key.n) == 0)
+			return c;
+	}
+	return NULL;
 }
 
 void
@@ -220,7 +222,12 @@ cancel_on_request(struct client *from, uint32_t pid, struct view key)
 {
 	struct proxy *x = from->proxy;
 	x->counters.cancels_received++;
-	struct client *c = find_owner(x, pid, key);
+	struct view bare;
+	uint32_t hops;
+	bool is_key = cancel_key_read(key, &bare, &hops);
+	struct client *c = is_key ? find_owner(x, pid, bare) : NULL;
+	if (is_key && c == NULL && peers_pass_on(from, pid, bare, hops))
+		return;
 	client_enter(from, CLIENT_CANCELLING, "cancel request");
 	if (c && c->state == CLIENT_CONSOLE) {
 		x->console->on_cancel(c);

@@ -9,13 +9,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include <openssl/hmac.h>
-
 #include "base/clock.h"
 #include "base/heap.h"
 #include "base/log.h"
 #include "session/cancel.h"
 #include "session/link.h"
+#include "session/peers.h"
 #include "session/server.h"
 #include "wire/reply.h"
 
@@ -25,7 +24,8 @@ static const struct {
 	const char *name; /* SHOW CLIENTS' words */
 	unsigned next;
 } client_states[] = {
-	[CLIENT_STARTUP] = { "login", IN(TLS) | IN(AUTH) | IN(WELCOME) | IN(IDLE) | IN(CONSOLE) | IN(CANCELLING) | IN(CLOSED) },
+	[CLIENT_STARTUP] = { "login", IN(TLS) | IN(AUTH) | IN(WELCOME) | IN(IDLE) | IN(CONSOLE) |
+	                               IN(CANCEL_WAITING) | IN(CANCELLING) | IN(CLOSED) },
 	[CLIENT_TLS] = { "login", IN(STARTUP) | IN(CLOSED) },
 	[CLIENT_AUTH] = { "login", IN(WELCOME) | IN(IDLE) | IN(CONSOLE) | IN(CLOSED) },
 	[CLIENT_WELCOME] = { "waiting", IN(LEARNING) | IN(IDLE) | IN(CLOSED) },
@@ -33,6 +33,7 @@ static const struct {
 	[CLIENT_IDLE] = { "idle", IN(WAITING) | IN(LINKED) | IN(CLOSED) },
 	[CLIENT_WAITING] = { "waiting", IN(LINKED) | IN(IDLE) | IN(CLOSED) },
 	[CLIENT_LINKED] = { "active", IN(IDLE) | IN(CLOSED) },
+	[CLIENT_CANCEL_WAITING] = { "waiting_cancel_req", IN(CANCELLING) | IN(CLOSED) },
 	[CLIENT_CANCELLING] = { "active_cancel_req", IN(CLOSED) },
 	[CLIENT_CONSOLE] = { "active", IN(CLOSED) },
 	[CLIENT_CLOSED] = { "closed", 0 },
@@ -193,8 +194,10 @@ client_close(struct client *c, enum fault_by by, const char *reason)
 	if (waiter_is_waiting(&c->waiter) && c->pool)
 		proxy_dirty(x, c->pool);
 	pool_leave(&c->waiter);
-	if (c->state == CLIENT_CANCELLING)
+	if (c->state == CLIENT_CANCELLING || c->state == CLIENT_CANCEL_WAITING) {
 		cancel_forget_client(c);
+		peers_forget_client(c);
+	}
 	if (c->state == CLIENT_CONSOLE && x->console)
 		x->console->on_close(c);
 	link_abandon(c);
@@ -227,7 +230,8 @@ client_fail(struct client *c, const struct fault *f)
 		            c->database ? c->database->name : "");
 	/* In the middle of a message of its server's nothing else can be said. */
 	bool can_speak = c->link == NULL || c->link->in_left == 0 || !c->link->in_goes;
-	if (can_speak && c->state != CLIENT_TLS && c->state != CLIENT_CANCELLING) {
+	if (can_speak && c->state != CLIENT_TLS && c->state != CLIENT_CANCELLING &&
+	    c->state != CLIENT_CANCEL_WAITING) {
 		struct buf b = { 0 };
 		reply_error(&b, "FATAL", f);
 		client_send(c, buf_view(&b));
@@ -251,15 +255,16 @@ client_free(struct client *c)
 	heap_free(c);
 }
 
-size_t
-client_cancel_key(const struct client *c, uint8_t out[CANCEL_KEY_BYTES])
+uint32_t
+client_cancel_pid(const struct client *c)
 {
-	uint8_t of[8] = "cancel";
-	unsigned n = CANCEL_KEY_BYTES;
-	uint8_t input[sizeof(of) + sizeof(c->id)];
-	memcpy(input, of, sizeof(of));
-	memcpy(input + sizeof(of), &c->id, sizeof(c->id));
-	must(HMAC(EVP_sha256(), c->proxy->cancel_secret, sizeof(c->proxy->cancel_secret), input, sizeof(input), out, &n));
+	return cancel_pid(c->proxy->config->settings.peer_id, c->id);
+}
+
+size_t
+client_cancel_key(const struct client *c, uint32_t pid, uint8_t out[CANCEL_KEY_BYTES])
+{
+	cancel_key_make(c->proxy->cancel_secret, c->id, pid, out);
 	return c->minor >= 2 ? CANCEL_KEY_BYTES : CANCEL_KEY_MIN;
 }
 
@@ -339,6 +344,7 @@ client_on_data(void *owner, struct view in)
 	}
 	case CLIENT_CONSOLE:
 		return client_console(c, in);
+	case CLIENT_CANCEL_WAITING:
 	case CLIENT_CANCELLING:
 		return in.n; /* a cancel request has no more to say */
 	default:

@@ -274,8 +274,9 @@ send_welcome(struct client *c, const struct welcome *w)
 		if (param.is_reported)
 			reply_parameter_status(&b, param.name, param.value);
 	uint8_t key[CANCEL_KEY_BYTES];
-	size_t n = client_cancel_key(c, key);
-	reply_backend_key(&b, c->id, view_of(key, n));
+	uint32_t pid = client_cancel_pid(c);
+	size_t n = client_cancel_key(c, pid, key);
+	reply_backend_key(&b, pid, view_of(key, n));
 	const char *message = c->proxy->config->settings.login_notify_message;
 	if (message[0])
 		reply_notice(&b, "NOTICE", &(struct fault){ .sqlstate = SQLSTATE_OK, .text = message });

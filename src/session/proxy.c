@@ -16,6 +16,7 @@
 #include "session/cancel.h"
 #include "session/client.h"
 #include "session/link.h"
+#include "session/peers.h"
 #include "session/proxy_parts.h"
 #include "session/role_keys.h"
 #include "session/server.h"
@@ -121,7 +122,8 @@ proxy_new(struct config *config, char **environment, struct text *why)
 	x->started_us = x->stats_us = clock_now_us();
 	must(RAND_bytes(x->cancel_secret, sizeof(x->cancel_secret)) == 1);
 	struct list *lists[] = { &x->loads, &x->pools, &x->dirty_pools, &x->clients, &x->servers, &x->closed_clients,
-		                 &x->closed_servers, &x->cancels, &x->closed_cancels, &x->console_waits };
+		                 &x->closed_servers, &x->cancels, &x->closed_cancels, &x->peers, &x->closed_passings,
+		                 &x->console_waits };
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		list_init(lists[i]);
 	settle_open(x);
@@ -167,6 +169,7 @@ proxy_free(struct proxy *x)
 		server_close(node_owner(n, struct server, node), FAULT_BY_PROXY, "process ends");
 	proxy_reap(x);
 	cancel_free_all(x);
+	peers_free_all(x);
 	while ((n = list_first(&x->pools)) != NULL)
 		free_pool(node_owner(n, struct pool, node));
 	struct database *d, *next_d;

@@ -11,6 +11,7 @@
 #include "base/heap.h"
 #include "base/log.h"
 #include "config/reload.h"
+#include "session/peers.h"
 #include "session/proxy_parts.h"
 #include "session/role_keys.h"
 #include "session/server.h"
@@ -127,6 +128,7 @@ take_over(struct proxy *x, struct config *now, const struct access *access)
 	drop_clusters(x, now);
 	x->config = now;
 	config_free(old);
+	peers_on_reload(x);
 	if (x->on_reload)
 		x->on_reload(x->process);
 }

@@ -12,6 +12,7 @@
 #include "session/cancel.h"
 #include "session/client.h"
 #include "session/link.h"
+#include "session/peers.h"
 #include "session/role_keys.h"
 #include "session/server.h"
 #include "wire/reply.h"
@@ -168,6 +169,7 @@ proxy_reap(void *context)
 	while ((n = list_first(&x->closed_servers)) != NULL)
 		server_free(node_owner(n, struct server, node));
 	cancel_reap(x);
+	peers_reap(x);
 }
 
 /* ---- once a second ---- */
@@ -198,6 +200,7 @@ client_on_second(struct client *c)
 		if (is_over(c->connect_us, set->client_login_timeout_us))
 			time_out(c, SQLSTATE_CANNOT_CONNECT_NOW, "client_login_timeout");
 		return;
+	case CLIENT_CANCEL_WAITING:
 	case CLIENT_CANCELLING:
 	case CLIENT_CONSOLE:
 	case CLIENT_CLOSED:
@@ -347,6 +350,7 @@ proxy_on_second(void *context)
 		server_on_second(node_owner(n, struct server, node));
 	suspend_on_second(x);
 	cancel_on_second(x);
+	peers_on_second(x);
 	pools_upkeep(x, NULL);
 	roll_stats(x);
 	proxy_refresh_users(x);

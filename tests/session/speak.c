@@ -201,6 +201,15 @@ add_word(struct words *w, struct view v)
 }
 
 static void
+add_hex(struct words *w, struct view v)
+{
+	char text[WORD_MAX] = "";
+	for (size_t i = 0; i < v.n && 2 * i + 2 < sizeof(text); i++)
+		snprintf(text + 2 * i, 3, "%02x", v.p[i]);
+	add_word(w, view_of_string(text));
+}
+
+static void
 add_number(struct words *w, long number)
 {
 	char text[24];
@@ -270,6 +279,7 @@ hear_startup(struct view v, struct words *out, size_t *size)
 	case STARTUP_CANCEL:
 		add_word(out, VIEW("CancelRequest"));
 		add_number(out, (long)st.pid);
+		add_hex(out, st.key);
 		break;
 	case STARTUP_START:
 		add_word(out, VIEW("StartupMessage"));

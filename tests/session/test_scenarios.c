@@ -3,7 +3,7 @@
  *
  * One line, one act; after it a turn of the loop. Clients are c1, c2 ..., servers s1, s2 ... in the order in which the
  * proxy calls them (a cancel request is a call, too).
- *	config NAME = VALUE        before the first act, and before `reload`; also: database, cluster, user LINE
+ *	config NAME = VALUE        before the first act, and before `reload`; also: database, cluster, user, peer LINE
  *	start c1 s1                c1 logs in through s1, which is new
  *	c1 logs in [read] [NAME=VALUE ...]     connects and sends its startup packet; user=app database=app
  *	c1 is in                   has read everything up to its first ReadyForQuery
@@ -12,6 +12,7 @@
  *	c1 < MESSAGE | MESSAGE     has got, in this order; words left out are not compared
  *	c1 closes; c1 closed; c1 stops reading; c1 reads again
  *	c1 cancels c2 [wrong]      a CancelRequest on a new connection c1, with the key of c2
+ *	c1 asks to cancel PID KEY  the same with any process id, and a key in hexadecimal
  *	c1 state idle              as SHOW CLIENTS and the debug log name it
  *	time +5s | +100ms
  *	pause, suspend, resume, reconnect, kill, stop, stop clients, stop servers, reload; idle servers N; still, still no
@@ -50,7 +51,7 @@ static struct play {
 	const char *file;
 	int line;
 	bool is_split;
-	char config[4096], databases[1024], clusters[1024], users[1024], path[64];
+	char config[4096], databases[1024], clusters[1024], users[1024], peers[1024], path[64];
 	struct proxy *proxy;
 	struct actor actors[ACTORS_MAX];
 	int count;
@@ -74,8 +75,8 @@ static void
 write_config(void)
 {
 	FILE *f = fopen(play->path, "w");
-	fprintf(f, "[clusters]\n%s\n[databases]\n%s\n[users]\n%s\n[pgsluice]\nauth_type = any\nserver_tls_sslmode = disable\nhttp_port = 0\n%s", play->clusters,
-	        play->databases[0] ? play->databases : "app = host=127.0.0.1 port=7001\n", play->users, play->config);
+	fprintf(f, "[clusters]\n%s\n[databases]\n%s\n[users]\n%s\n[peers]\n%s\n[pgsluice]\nauth_type = any\nserver_tls_sslmode = disable\nhttp_port = 0\n%s", play->clusters,
+	        play->databases[0] ? play->databases : "app = host=127.0.0.1 port=7001\n", play->users, play->peers, play->config);
 	fclose(f);
 }
 
@@ -348,6 +349,23 @@ cancels(struct actor *from, struct actor *of, bool is_wrong)
 }
 
 static void
+asks_to_cancel(struct actor *from, const char *pid, const char *hex)
+{
+	struct buf b = { 0 };
+	char name[8];
+	uint8_t key[64];
+	size_t n = 0;
+	snprintf(name, sizeof(name), "%s", from->name);
+	for (unsigned byte; n < sizeof(key) && sscanf(hex + 2 * n, "%2x", &byte) == 1; n++)
+		key[n] = (uint8_t)byte;
+	request_cancel(&b, (uint32_t)strtoul(pid, NULL, 10), view_of(key, n));
+	connects(from, LANE_WRITE);
+	strcpy(from->name, name);
+	deliver(from, buf_view(&b));
+	buf_free(&b);
+}
+
+static void
 check_state(struct actor *a, const char *should)
 {
 	const struct stream *s = a->wire ? a->wire->stream : NULL;
@@ -410,6 +428,8 @@ act_of(struct actor *a, const char *line)
 		turn();
 	} else if (strcmp(verb, "cancels") == 0) {
 		cancels(a, actor(what), w.n > 2);
+	} else if (strcmp(verb, "asks") == 0) {
+		asks_to_cancel(a, w.at[3], w.at[4]);
 	} else if (strcmp(verb, "state") == 0) {
 		check_state(a, what);
 	} else {
@@ -502,8 +522,12 @@ act(char *line)
 		add_line(play->clusters, sizeof(play->clusters), after);
 	} else if (strcmp(first, "user") == 0) {
 		add_line(play->users, sizeof(play->users), after);
+	} else if (strcmp(first, "peer") == 0) {
+		add_line(play->peers, sizeof(play->peers), after);
 	} else if (strcmp(first, "forget") == 0) { /* forget database | config | ...: to be given anew before a reload */
-		(w.at[1][0] == 'd' ? play->databases : w.at[1][0] == 'u' ? play->users : play->config)[0] = '\0';
+		char first_of = w.at[1][0];
+		(first_of == 'd' ? play->databases : first_of == 'u' ? play->users : first_of == 'p' ? play->peers : play->config)[0] =
+			'\0';
 	} else if (strcmp(first, "start") == 0) {
 		logs_in(actor(w.at[1]), "");
 		server_logs_in(actor(w.at[2]), "");

@@ -33,10 +33,10 @@ running: list["Sluice"] = []
 
 
 def ini(clusters: Mapping[str, str], databases: Mapping[str, str], settings: Mapping[str, Any],
-        users: Mapping[str, str]) -> str:
-    """The four sections, in pgsluice's own form."""
+        users: Mapping[str, str], peers: Mapping[str, str] | None = None) -> str:
+    """The sections, in pgsluice's own form."""
     sections: list[tuple[str, Mapping[str, Any]]] = [
-        ("clusters", clusters), ("databases", databases), ("pgsluice", settings), ("users", users)]
+        ("clusters", clusters), ("databases", databases), ("pgsluice", settings), ("users", users), ("peers", peers or {})]
     return "\n".join(f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in rows.items())
                      for name, rows in sections if rows)
 
@@ -53,8 +53,8 @@ class Sluice:
 
     def __init__(self, place: Place, *, databases: Mapping[str, str] | None = None,
                  clusters: Mapping[str, str] | None = None, secrets: Mapping[str, str] | None = None,
-                 users: Mapping[str, str] | None = None, env: Mapping[str, str] | None = None,
-                 text: str | None = None, arguments: list[str] | None = None, nofile: int = 0,
+                 users: Mapping[str, str] | None = None, peers: Mapping[str, str] | None = None,
+                 env: Mapping[str, str] | None = None, text: str | None = None, arguments: list[str] | None = None, nofile: int = 0,
                  read: bool = False, **settings: Any) -> None:
         self.place = place
         self.dir = place.make_dir("s")
@@ -68,6 +68,7 @@ class Sluice:
         self.arguments = arguments
         self.nofile = nofile
         self.clusters, self.databases, self.users = dict(clusters or {}), dict(databases or {}), dict(users or {})
+        self.peers = dict(peers or {})
         self.settings: dict[str, Any] = {
             "listen_addr": HOST, "listen_port": self.port, "read_port": self.read_port, "http_addr": HOST, "http_port": 0,
             "unix_socket_dir": self.dir, "auth_file": self.auth_file, **settings,
@@ -84,7 +85,7 @@ class Sluice:
         """The file as configured, with these settings in addition; None removes one."""
         self.settings.update(changes)
         settings = {name: value for name, value in self.settings.items() if value is not None}
-        self.place.write(self.ini, self.text or ini(self.clusters, self.databases, settings, self.users))
+        self.place.write(self.ini, self.text or ini(self.clusters, self.databases, settings, self.users, self.peers))
 
     def write_auth_file(self) -> None:
         self.place.write(self.auth_file, user_list(self.secrets))
