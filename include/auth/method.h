@@ -67,12 +67,20 @@ enum server_answer {
 	SERVER_ANSWER_NONE,           /* nothing fits; *why says what is missing and where to put it */
 };
 
+/* How the answer can be bound to the connection. */
+struct server_channel {
+	enum channel_binding wanted;
+	bool                 is_tls;
+	bool                 has_hash; /* of the server's certificate */
+};
+
 /*
  * Which answer we can give. `code` is that of the Authentication message, `body` what follows it (for SASL the list of
- * mechanisms: NUL-terminated names, then an empty one).
+ * mechanisms: NUL-terminated names, then an empty one). For the two of SCRAM, *binding is what the exchange begins with,
+ * but for the hash: is_used, the mechanism is SCRAM-SHA-256-PLUS; is_possible, the server is told that we could.
  */
 enum server_answer server_answer(uint32_t code, struct view body, const struct server_credentials *have,
-                                 struct text *why);
+                                 const struct server_channel *channel, struct scram_binding *binding, struct text *why);
 
 /* The text of the PasswordMessage for SERVER_ANSWER_MD5; body: the 4 bytes of salt. False: MD5 refused, or body short. */
 bool server_answer_md5(struct view body, const struct server_credentials *have, char out[36]);

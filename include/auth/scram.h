@@ -34,7 +34,8 @@ enum scram_result {
 	SCRAM_OK,
 	SCRAM_BAD_MESSAGE,    /* not a message of SCRAM, or not the one expected now */
 	SCRAM_UNSUPPORTED,    /* well formed, but asks for what we don't do: authzid, mandatory extension, binding type */
-	SCRAM_BAD_BINDING,    /* channel binding differs, or was bargained away between us */
+	SCRAM_BAD_BINDING,    /* channel binding differs: somebody stands between us, with a certificate of its own */
+	SCRAM_NO_BINDING,     /* server side: our offer of channel binding was taken away on the way to the client */
 	SCRAM_WRONG_PASSWORD, /* server side: wrong, or no such user; client side: the server says so */
 	SCRAM_WRONG_SALT,     /* client side: the keys passed through belong to another salt or iteration count */
 	SCRAM_TOO_COSTLY,     /* client side: more than SCRAM_ITERATIONS_MAX iterations asked for */

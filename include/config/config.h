@@ -65,6 +65,8 @@ struct database_config {
 	const char                  *datestyle;
 	const char                  *timezone;
 	const char                  *application_name;
+	enum sslmode                 sslmode; /* to its servers */
+	enum channel_binding         channel_binding;
 };
 
 struct user_config {
@@ -165,10 +167,15 @@ struct pool_rules {
 	uint64_t       idle_transaction_timeout_us;
 	uint64_t       transaction_timeout_us;
 	uint64_t       client_idle_timeout_us;
+	enum sslmode         sslmode; /* towards servers, and the next */
+	enum channel_binding channel_binding;
 };
 
 /* database and user may each be NULL: nothing special is known of it. */
 struct pool_rules config_pool_rules(const struct config *config, const struct database_config *database,
                                     const struct user_config *user);
+
+/* The strongest mode of TLS with servers that any database asks for: what has to be loaded for it. */
+enum sslmode config_server_sslmode_max(const struct config *config);
 
 #endif

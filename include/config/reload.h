@@ -27,9 +27,13 @@ void config_reload_keep(const struct config *old, struct config *new);
 /*
  * Have server connections made for `a` the wrong target, user or preparation for `b`? PgBouncer closes them after a reload
  * when host, port, dbname, user, connect_query, auth_dbname, auth_query or load_balance_hosts differ; we also when the
- * startup parameters do. Clusters are compared by name here: their members come and go by themselves.
+ * startup parameters, sslmode or channel_binding do. Clusters are compared by name here: their members come and go by
+ * themselves.
  */
 bool database_config_needs_new_servers(const struct database_config *a, const struct database_config *b);
+
+/* Have all of them been made by another rule of TLS with servers? Files with other contents count for new ones only. */
+bool config_needs_new_servers(const struct config *old, const struct config *new);
 
 bool cluster_config_is_equal(const struct cluster_config *a, const struct cluster_config *b); /* in every field */
 

@@ -34,12 +34,23 @@ enum auth_type {
 };
 
 enum sslmode {
+	SSLMODE_UNSET = -1, /* only in database_config */
 	SSLMODE_DISABLE,
 	SSLMODE_ALLOW,
 	SSLMODE_PREFER,
 	SSLMODE_REQUIRE,
 	SSLMODE_VERIFY_CA,
 	SSLMODE_VERIFY_FULL
+};
+
+/* How TLS with a server begins: by an SSLRequest, or with the first byte. */
+enum tls_negotiation { TLS_NEGOTIATION_POSTGRES, TLS_NEGOTIATION_DIRECT };
+
+enum channel_binding {
+	CHANNEL_BINDING_UNSET = -1, /* only in database_config */
+	CHANNEL_BINDING_DISABLE,
+	CHANNEL_BINDING_PREFER,
+	CHANNEL_BINDING_REQUIRE
 };
 
 enum tls_dheparams { TLS_DHEPARAMS_NONE, TLS_DHEPARAMS_AUTO, TLS_DHEPARAMS_LEGACY };
@@ -154,13 +165,18 @@ struct settings {
 	const char        *client_tls_key_file;
 	const char        *client_tls_cert_file;
 	const char        *client_tls_ca_file;
+	const char        *client_tls_crl_file;
 	const char        *client_tls_protocols;
 	const char        *client_tls_ciphers;
 	const char        *client_tls13_ciphers;
 	enum tls_dheparams client_tls_dheparams;
 	const char        *client_tls_ecdhcurve;
+	bool               client_tls_session_resumption;
 	enum sslmode       server_tls_sslmode;
+	enum tls_negotiation server_tls_negotiation;
+	enum channel_binding server_channel_binding;
 	const char        *server_tls_ca_file;
+	const char        *server_tls_crl_file;
 	const char        *server_tls_key_file;
 	const char        *server_tls_cert_file;
 	const char        *server_tls_protocols;
@@ -246,7 +262,7 @@ const char *setting_preset_value(const struct setting *row, bool is_pgbouncer, c
 
 bool setting_is_equal(const struct setting *row, const struct settings *a, const struct settings *b);
 
-extern const struct setting_word pool_mode_words[], read_fallback_words[];
+extern const struct setting_word pool_mode_words[], read_fallback_words[], sslmode_words[], channel_binding_words[];
 
 /* The word of an enum's value, for messages: pool_mode_name(POOL_MODE_SESSION) is "session". */
 const char *pool_mode_name(enum pool_mode mode);

@@ -22,9 +22,9 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "net/loop.h"
+#include "net/tls.h"
 
 struct ssl_st;
-struct tls_context;
 
 enum stream_end {
 	STREAM_END_EOF,     /* the peer closed in order */
@@ -33,6 +33,8 @@ enum stream_end {
 	STREAM_END_TLS,     /* handshake or record failed */
 	STREAM_END_MEMORY,  /* a message that must be held whole does not fit */
 };
+
+enum stream_checks { STREAM_CHECKS_NOTHING, STREAM_CHECKS_AUTHORITY, STREAM_CHECKS_NAME_TOO };
 
 struct stream_ops {
 	/* Connected, or the TLS handshake is done. */
@@ -63,7 +65,6 @@ struct stream {
 	bool is_reading : 1;    /* read_event is registered */
 	bool is_ended : 1;      /* on_end was called */
 	bool is_in_handler : 1; /* on_data runs */
-	bool is_tls_server : 1;
 	bool is_blocked : 1;    /* on_blocked was told, on_drained not yet */
 	bool is_watched : 1;    /* paused by stream_pause_watching() */
 	bool is_suspended : 1;  /* by stream_suspend() */
@@ -81,11 +82,15 @@ void stream_close(struct stream *s);
 bool stream_is_open(const struct stream *s);
 
 /* Begin TLS. As a server: `taken` are the bytes of the ClientHello already read (direct TLS), or empty.
- * As a client: `host` is sent as SNI and checked as the context says. on_open follows. False: no memory. */
+ * As a client: `host` is sent as SNI, unless it is an address; `checks` are what is checked of the server's certificate.
+ * on_open follows. False: no memory. */
 bool stream_start_tls_server(struct stream *s, struct tls_context *context, struct view taken);
-bool stream_start_tls_client(struct stream *s, struct tls_context *context, const char *host, bool alpn);
-/* Has the peer asked for PostgreSQL's protocol by name (ALPN)? Once the handshake is done. */
+bool stream_start_tls_client(struct stream *s, struct tls_context *context, const char *host, enum stream_checks checks,
+                             bool alpn);
+/* Have both sides agreed on PostgreSQL's protocol by name (ALPN)? Once the handshake is done. */
 bool stream_has_alpn(const struct stream *s);
+/* The hash that binds SCRAM to this connection, see tls_binding_hash(); 0: none, or in clear. */
+size_t stream_binding_hash(const struct stream *s, uint8_t out[TLS_HASH_MAX]);
 /* "TLSv1.3/TLS_AES_256_GCM_SHA384" into text, or "" in clear. */
 void stream_describe_tls(const struct stream *s, char *text, size_t room);
 

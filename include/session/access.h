@@ -12,19 +12,33 @@
 
 #include "auth/users.h"
 #include "base/text.h"
-#include "config/settings.h"
+#include "config/config.h"
+#include "net/stream.h"
 #include "net/tls.h"
 
 struct access {
 	struct users *users;             /* auth_file and auth_users */
 	struct users_stamp users_stamp;  /* the state of auth_file they were read from, or could not be */
 	struct tls_context *tls_clients; /* NULL: client_tls_sslmode = disable */
-	struct tls_context *tls_servers; /* NULL: disable */
+	struct tls_context *tls_servers; /* NULL: disable, for all databases */
 };
 
+/* What is checked of the certificate of a server. */
+static inline enum stream_checks
+access_checks(enum sslmode mode)
+{
+	return mode == SSLMODE_VERIFY_FULL ? STREAM_CHECKS_NAME_TOO
+	       : mode == SSLMODE_VERIFY_CA ? STREAM_CHECKS_AUTHORITY
+	                                   : STREAM_CHECKS_NOTHING;
+}
+
 /* Everything new into *out, which is not read. False: *why says what is wrong, and *out holds nothing. */
-bool access_load(const struct settings *set, struct access *out, struct text *why);
+bool access_load(const struct config *config, struct access *out, struct text *why);
 void access_free(struct access *a);
+
+/* May `now` take the place of `old`? Not with a certificate that has expired where the one in force has not: *why. */
+bool access_may_replace(const struct access *old, const struct access *now, struct text *why);
+void access_log_warnings(const struct access *a); /* certificates and revocation lists that have ended or end soon */
 
 /* Has auth_file changed? Then it is read again. ACCESS_UNUSABLE: *why says why, *a is as before; it is said once. */
 enum access_refresh { ACCESS_SAME, ACCESS_REFRESHED, ACCESS_UNUSABLE };

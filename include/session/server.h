@@ -123,6 +123,12 @@ void server_login_free(struct server *s);
 void server_login_back_off(struct server *s); /* its login has failed: the next one to this member waits a while */
 /* After login and after each of the questions that follow it. */
 void server_login_next(struct server *s);
+/* Cancel requests begin TLS as logins do. */
+static inline bool
+server_tls_is_direct(const struct proxy *x)
+{
+	return x->config->settings.server_tls_negotiation == TLS_NEGOTIATION_DIRECT;
+}
 /* A ParameterStatus was read, at login or later. */
 void server_parameter(struct server *s, const char *name, const char *value);
 

@@ -446,6 +446,35 @@ add_own(const struct proxy *x, struct buf *out)
 	add_plain(out, "pgsluice_sends_total", COUNTER, "System calls that send", x->loop->sends);
 }
 
+static void
+add_end(struct buf *out, const char *with, const char *kind, const struct tls_validity *v)
+{
+	if (v->file == NULL)
+		return;
+	add_label(out, "pgsluice_tls_certificate_expiry_seconds{with=\"", with);
+	add_label(out, "\",kind=\"", kind);
+	add_label(out, "\",file=\"", v->file);
+	buf_addf(out, "\"} %" PRId64 "\n", v->until_s);
+}
+
+static void
+add_certificates(const struct proxy *x, struct buf *out)
+{
+	const struct {
+		const char *with;
+		const struct tls_context *context;
+	} all[] = { { "clients", x->access.tls_clients }, { "servers", x->access.tls_servers } };
+	add_head(out, "pgsluice_tls_certificate_expiry_seconds", GAUGE,
+	         "When our certificate, or the first of the revocation lists, ends: seconds since 1970. As loaded, not as on disk");
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i].context) {
+			struct tls_validity certificate = tls_context_certificate(all[i].context);
+			struct tls_validity crl = tls_context_crl(all[i].context);
+			add_end(out, all[i].with, "certificate", &certificate);
+			add_end(out, all[i].with, "crl", &crl);
+		}
+}
+
 void
 metrics_write(struct proxy *x, struct buf *out)
 {
@@ -457,5 +486,6 @@ metrics_write(struct proxy *x, struct buf *out)
 	add_counters(x, out);
 	add_logins(x, out);
 	add_own(x, out);
+	add_certificates(x, out);
 	add_process(x, out);
 }

@@ -94,10 +94,33 @@ add_mechanisms(struct text *t, struct view list)
 		text_add_view(t, list.p[i] ? view_part(list, i, 1) : VIEW(" "));
 }
 
-static enum server_answer
-answer_sasl(struct view mechanisms, const struct server_credentials *have, struct text *why)
+/* False: the list and the connection do not go together, or what is required can't be had. Source: libpq, channel_binding. */
+static bool
+choose_binding(struct view mechanisms, const struct server_channel *channel, struct scram_binding *binding, struct text *why)
 {
-	if (!sasl_offers(mechanisms, SCRAM_MECHANISM)) {
+	bool is_offered = sasl_offers(mechanisms, SCRAM_MECHANISM_PLUS);
+	if (is_offered && !channel->is_tls) {
+		text_add(why, "server offers " SCRAM_MECHANISM_PLUS " over a connection without TLS");
+		return false;
+	}
+	binding->is_possible = channel->wanted != CHANNEL_BINDING_DISABLE && channel->has_hash;
+	binding->is_used = binding->is_possible && is_offered;
+	if (channel->wanted != CHANNEL_BINDING_REQUIRE || binding->is_used)
+		return true;
+	text_add(why, "channel binding is required (server_channel_binding), but ");
+	text_add(why, !channel->is_tls    ? "the connection is without TLS"
+	              : !channel->has_hash ? "the server's certificate has no hash for it"
+	                                   : "the server does not offer " SCRAM_MECHANISM_PLUS);
+	return false;
+}
+
+static enum server_answer
+answer_sasl(struct view mechanisms, const struct server_credentials *have, const struct server_channel *channel,
+            struct scram_binding *binding, struct text *why)
+{
+	if (!choose_binding(mechanisms, channel, binding, why))
+		return SERVER_ANSWER_NONE;
+	if (!binding->is_used && !sasl_offers(mechanisms, SCRAM_MECHANISM)) {
 		text_add(why, "server does not offer " SCRAM_MECHANISM " but only \"");
 		add_mechanisms(why, mechanisms);
 		text_add(why, "\"");
@@ -114,8 +137,18 @@ answer_sasl(struct view mechanisms, const struct server_credentials *have, struc
 }
 
 enum server_answer
-server_answer(uint32_t code, struct view body, const struct server_credentials *have, struct text *why)
+server_answer(uint32_t code, struct view body, const struct server_credentials *have,
+              const struct server_channel *channel, struct scram_binding *binding, struct text *why)
 {
+	*binding = (struct scram_binding){ 0 };
+	if (code == SERVER_ASKS_SASL)
+		return answer_sasl(body, have, channel, binding, why);
+	if (channel->wanted == CHANNEL_BINDING_REQUIRE) { /* before a password is shown to whoever that is */
+		text_add(why, code == SERVER_ASKS_NOTHING
+		                  ? "channel binding is required (server_channel_binding), but the server asks for no proof"
+		                  : "channel binding is required (server_channel_binding), but the server does not ask for SCRAM");
+		return SERVER_ANSWER_NONE;
+	}
 	switch (code) {
 	case SERVER_ASKS_NOTHING:
 		return SERVER_ANSWER_NOTHING;
@@ -126,8 +159,6 @@ server_answer(uint32_t code, struct view body, const struct server_credentials *
 		return have->password || have->md5_secret
 		               ? SERVER_ANSWER_MD5
 		               : cannot(why, "an md5 password", have, "put a plain password or an md5 secret in auth_file");
-	case SERVER_ASKS_SASL:
-		return answer_sasl(body, have, why);
 	}
 	const char *name = code == SERVER_ASKS_KERBEROS ? "Kerberos V5"
 	                   : code == SERVER_ASKS_GSS    ? "GSSAPI"

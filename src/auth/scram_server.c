@@ -85,7 +85,7 @@ check_flag(struct view flag, const struct scram_binding *b)
 		if (b->is_used)
 			return SCRAM_BAD_MESSAGE;
 		/* The client could and believes that we can't, but we said so: somebody between us took it away. */
-		return b->is_possible ? SCRAM_BAD_BINDING : SCRAM_OK;
+		return b->is_possible ? SCRAM_NO_BINDING : SCRAM_OK;
 	}
 	if (flag.n < 3 || memcmp(flag.p, "p=", 2) != 0 || !b->is_used)
 		return SCRAM_BAD_MESSAGE;

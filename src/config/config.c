@@ -145,5 +145,20 @@ config_pool_rules(const struct config *config, const struct database_config *dat
 		    first_time(u->idle_transaction_timeout_us, -1, s->idle_transaction_timeout_us),
 		.transaction_timeout_us = first_time(u->transaction_timeout_us, -1, s->transaction_timeout_us),
 		.client_idle_timeout_us = first_time(u->client_idle_timeout_us, -1, s->client_idle_timeout_us),
+		.sslmode = (enum sslmode)first_set((int)d->sslmode, -1, (int)s->server_tls_sslmode),
+		.channel_binding =
+		    (enum channel_binding)first_set((int)d->channel_binding, -1, (int)s->server_channel_binding),
 	};
+}
+
+enum sslmode
+config_server_sslmode_max(const struct config *config)
+{
+	enum sslmode max = config->settings.server_tls_sslmode;
+
+	for (int i = 0; i < config->database_count; i++) {
+		if (config->databases[i].sslmode > max)
+			max = config->databases[i].sslmode;
+	}
+	return max;
 }

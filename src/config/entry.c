@@ -156,6 +156,16 @@ static const struct setting database_rows[] = {
 	  .type = SETTING_STRING,
 	  .at = offsetof(struct draft, database.config.application_name),
 	  .text = "Parameter for new server connections." },
+	{ .name = "sslmode",
+	  .type = SETTING_ENUM,
+	  .at = offsetof(struct draft, database.config.sslmode),
+	  .words = sslmode_words,
+	  .text = "Instead of server_tls_sslmode." },
+	{ .name = "channel_binding",
+	  .type = SETTING_ENUM,
+	  .at = offsetof(struct draft, database.config.channel_binding),
+	  .words = channel_binding_words,
+	  .text = "Instead of server_channel_binding." },
 };
 
 static const struct setting user_rows[] = {
@@ -262,7 +272,9 @@ entry_blank(enum entry_kind kind, const char *name, struct place at)
 							      .max_db_client_connections = -1,
 							      .server_lifetime_us = -1,
 							      .query_wait_timeout_us = -1,
-							      .pool_mode = POOL_MODE_UNSET };
+							      .pool_mode = POOL_MODE_UNSET,
+							      .sslmode = SSLMODE_UNSET,
+							      .channel_binding = CHANNEL_BINDING_UNSET };
 	if (kind == ENTRY_USER)
 		d.user = (struct user_config){ .name = name,
 					       .pool_mode = POOL_MODE_UNSET,

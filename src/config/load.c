@@ -599,13 +599,51 @@ make_entries(struct loading *l)
 	config->peers = peers;
 }
 
+/* A mode of TLS with servers, of the settings (d NULL) or of a database, against what it needs. */
+static void
+check_server_tls(struct loading *l, const struct database_config *d, enum sslmode mode)
+{
+	const struct settings *s = &l->config->settings;
+	const char *name = d ? d->name : "server_tls_sslmode";
+	char what[DATABASE_NAME_MAX + 40];
+
+	snprintf(what, sizeof(what), d ? "[databases] %s: sslmode" : "%s", name);
+	if (mode >= SSLMODE_VERIFY_CA && *s->server_tls_ca_file == 0)
+		complain(l, l->errors, "server_tls_ca_file", "is empty; %s %s needs it", what, sslmode_name(mode));
+	if (s->server_tls_negotiation == TLS_NEGOTIATION_DIRECT && (mode == SSLMODE_ALLOW || mode == SSLMODE_PREFER))
+		complain(l, l->errors, "server_tls_negotiation",
+			 "direct does not go with %s %s, as nobody is asked; allowed: disable, require, verify-ca, verify-full",
+			 what, sslmode_name(mode));
+}
+
+static void
+check_tls(struct loading *l)
+{
+	const struct config *config = l->config;
+	const struct settings *s = &config->settings;
+
+	if (s->client_tls_sslmode != SSLMODE_DISABLE && (*s->client_tls_key_file == 0 || *s->client_tls_cert_file == 0))
+		complain(l, l->errors, "client_tls_sslmode", "%s needs client_tls_key_file and client_tls_cert_file",
+			 sslmode_name(s->client_tls_sslmode));
+	if (*s->client_tls_ca_file == 0 &&
+	    (s->client_tls_sslmode >= SSLMODE_VERIFY_CA || s->auth_type == AUTH_TYPE_CERT))
+		complain(l, l->errors, "client_tls_ca_file",
+			 "is empty; client_tls_sslmode %s with auth_type %s needs it",
+			 sslmode_name(s->client_tls_sslmode), auth_type_name(s->auth_type));
+	if ((*s->server_tls_key_file == 0) != (*s->server_tls_cert_file == 0))
+		complain(l, l->errors, *s->server_tls_key_file ? "server_tls_cert_file" : "server_tls_key_file",
+			 "is empty; server_tls_key_file and server_tls_cert_file need each other");
+	check_server_tls(l, NULL, s->server_tls_sslmode);
+	for (int i = 0; i < config->database_count; i++)
+		check_server_tls(l, &config->databases[i], config->databases[i].sslmode);
+}
+
 /* What is well formed by itself and does not fit together. */
 static void
 check_together(struct loading *l)
 {
 	const struct config *config = l->config;
 	const struct settings *s = &config->settings;
-	bool has_tls = s->client_tls_sslmode != SSLMODE_DISABLE;
 
 	if (s->read_port && s->read_port == s->listen_port)
 		complain(l, l->errors, "read_port",
@@ -617,17 +655,7 @@ check_together(struct loading *l)
 		complain(
 		    l, l->errors, "listen_addr",
 		    "is empty, and so is unix_socket_dir: there is nothing to listen on; allowed: *, or addresses");
-	if (has_tls && (*s->client_tls_key_file == 0 || *s->client_tls_cert_file == 0))
-		complain(l, l->errors, "client_tls_sslmode", "%s needs client_tls_key_file and client_tls_cert_file",
-			 sslmode_name(s->client_tls_sslmode));
-	if (*s->client_tls_ca_file == 0 &&
-	    (s->client_tls_sslmode >= SSLMODE_VERIFY_CA || s->auth_type == AUTH_TYPE_CERT))
-		complain(l, l->errors, "client_tls_ca_file",
-			 "is empty; client_tls_sslmode %s with auth_type %s needs it",
-			 sslmode_name(s->client_tls_sslmode), auth_type_name(s->auth_type));
-	if ((*s->server_tls_key_file == 0) != (*s->server_tls_cert_file == 0))
-		complain(l, l->errors, *s->server_tls_key_file ? "server_tls_cert_file" : "server_tls_key_file",
-			 "is empty; server_tls_key_file and server_tls_cert_file need each other");
+	check_tls(l);
 	if (config_is_console(s->auth_dbname))
 		complain(l, l->errors, "auth_dbname", "is the name of the console; allowed: a database");
 	if (config->database_count == 0 && !config->is_pgbouncer && l->errors->count == 0) {
@@ -673,6 +701,19 @@ warn_of_peers(struct loading *l)
 }
 
 static void
+warn_of_crls(struct loading *l)
+{
+	const struct config *config = l->config;
+
+	if (*config->settings.client_tls_crl_file && *config->settings.client_tls_ca_file == 0)
+		complain(l, &l->warnings, "client_tls_crl_file",
+			 "accepted, but without effect: no client certificate is asked for without client_tls_ca_file");
+	if (*config->settings.server_tls_crl_file && config_server_sslmode_max(config) < SSLMODE_VERIFY_CA)
+		complain(l, &l->warnings, "server_tls_crl_file",
+			 "accepted, but without effect: certificates are checked with verify-ca and verify-full only");
+}
+
+static void
 warn_of_surprises(struct loading *l)
 {
 	const struct config *config = l->config;
@@ -695,6 +736,7 @@ warn_of_surprises(struct loading *l)
 				  "nobody can log in: auth_type %s needs a user list in auth_file or auth_users",
 				  auth_type_name(s->auth_type));
 	warn_of_peers(l);
+	warn_of_crls(l);
 	for (int i = 0; i < config->cluster_count; i++) {
 		if (!is_cluster_used(config, &config->clusters[i]))
 			config_errors_add(&l->warnings, l->whole, "[clusters] %s: no database uses it",

@@ -58,7 +58,18 @@ database_config_needs_new_servers(const struct database_config *a, const struct 
 	       !is_same(a->connect_query, b->connect_query) || !is_same(a->auth_dbname, b->auth_dbname) ||
 	       !is_same(a->auth_query, b->auth_query) || a->load_balance_hosts != b->load_balance_hosts ||
 	       !is_same(a->client_encoding, b->client_encoding) || !is_same(a->datestyle, b->datestyle) ||
-	       !is_same(a->timezone, b->timezone) || !is_same(a->application_name, b->application_name);
+	       !is_same(a->timezone, b->timezone) || !is_same(a->application_name, b->application_name) ||
+	       a->sslmode != b->sslmode || a->channel_binding != b->channel_binding;
+}
+
+bool
+config_needs_new_servers(const struct config *old, const struct config *new)
+{
+	for (const struct setting *row = setting_rows; row < setting_rows + setting_count; row++) {
+		if (strcmp(row->group, "TLS with servers") == 0 && !setting_is_equal(row, &old->settings, &new->settings))
+			return true;
+	}
+	return false;
 }
 
 bool

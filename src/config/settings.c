@@ -35,10 +35,23 @@ static const struct setting_word auth_types[] = {
 	{ 0 },
 };
 
-static const struct setting_word sslmodes[] = {
+const struct setting_word sslmode_words[] = {
 	{ "disable", SSLMODE_DISABLE, NULL },         { "allow", SSLMODE_ALLOW, NULL },
 	{ "prefer", SSLMODE_PREFER, NULL },           { "require", SSLMODE_REQUIRE, NULL },
 	{ "verify-ca", SSLMODE_VERIFY_CA, NULL },     { "verify-full", SSLMODE_VERIFY_FULL, NULL },
+	{ 0 },
+};
+
+const struct setting_word channel_binding_words[] = {
+	{ "disable", CHANNEL_BINDING_DISABLE, NULL },
+	{ "prefer", CHANNEL_BINDING_PREFER, NULL },
+	{ "require", CHANNEL_BINDING_REQUIRE, NULL },
+	{ 0 },
+};
+
+static const struct setting_word tls_negotiations[] = {
+	{ "postgres", TLS_NEGOTIATION_POSTGRES, NULL },
+	{ "direct", TLS_NEGOTIATION_DIRECT, NULL },
 	{ 0 },
 };
 
@@ -512,10 +525,11 @@ const struct setting setting_rows[] = {
 	  .text = "How much more to log.", },
 	{ .name = "client_tls_sslmode",
 	  .group = "TLS with clients",
-	  .type = SETTING_ENUM, .at = offsetof(struct settings, client_tls_sslmode), .words = sslmodes,
+	  .type = SETTING_ENUM, .at = offsetof(struct settings, client_tls_sslmode), .words = sslmode_words,
 	  .preset = "disable", .applies = APPLIES_ON_RELOAD,
 	  .text = "disable: none. allow, prefer: for who asks for it. require: for all. verify-ca, verify-full: "
-	          "also with a client certificate.", },
+	          "also with a client certificate. Up to require one is asked for where client_tls_ca_file is set, "
+	          "and must be good if shown.", },
 	{ .name = "client_tls_key_file",
 	  .group = "TLS with clients",
 	  .type = SETTING_STRING, .at = offsetof(struct settings, client_tls_key_file),
@@ -531,6 +545,12 @@ const struct setting setting_rows[] = {
 	  .type = SETTING_STRING, .at = offsetof(struct settings, client_tls_ca_file),
 	  .preset = "", .applies = APPLIES_ON_RELOAD, .is_file = true,
 	  .text = "Certificates that clients' certificates are checked against, PEM.", },
+	{ .name = "client_tls_crl_file",
+	  .group = "TLS with clients",
+	  .type = SETTING_STRING, .at = offsetof(struct settings, client_tls_crl_file),
+	  .preset = "", .applies = APPLIES_ON_RELOAD, .is_file = true,
+	  .text = "Revocation lists, PEM, one of each authority. A client certificate that is in one of them, or whose "
+	          "authority has none there, is refused.", },
 	{ .name = "client_tls_protocols",
 	  .group = "TLS with clients",
 	  .type = SETTING_LIST, .at = offsetof(struct settings, client_tls_protocols), .words = tls_protocols,
@@ -550,24 +570,48 @@ const struct setting setting_rows[] = {
 	  .group = "TLS with clients",
 	  .type = SETTING_ENUM, .at = offsetof(struct settings, client_tls_dheparams), .words = dheparams,
 	  .preset = "auto", .applies = APPLIES_ON_RELOAD,
-	  .text = "Parameters of DHE key exchange.",
-	  .pending = LATER, },
+	  .text = "Groups of DHE key exchange, up to TLS 1.2. auto: one of OpenSSL's that fits the key. none: no DHE. "
+	          "legacy: the smallest that OpenSSL's security level allows.", },
 	{ .name = "client_tls_ecdhcurve",
 	  .group = "TLS with clients",
 	  .type = SETTING_STRING, .at = offsetof(struct settings, client_tls_ecdhcurve),
 	  .preset = "auto", .applies = APPLIES_ON_RELOAD,
 	  .text = "Curve of ECDH key exchange: none, auto or its name.", },
+	{ .name = "client_tls_session_resumption",
+	  .group = "TLS with clients",
+	  .type = SETTING_BOOL, .at = offsetof(struct settings, client_tls_session_resumption),
+	  .preset = "0", .applies = APPLIES_ON_RELOAD,
+	  .text = "Session tickets, for clients that come back often and keep them; libpq never does. None where client "
+	          "certificates are asked for.", },
 	{ .name = "server_tls_sslmode",
 	  .group = "TLS with servers",
-	  .type = SETTING_ENUM, .at = offsetof(struct settings, server_tls_sslmode), .words = sslmodes,
+	  .type = SETTING_ENUM, .at = offsetof(struct settings, server_tls_sslmode), .words = sslmode_words,
 	  .preset = "prefer", .applies = APPLIES_ON_RELOAD,
 	  .text = "disable: none. allow, prefer: if the server has it. require: always. verify-ca: also checked "
 	          "against server_tls_ca_file. verify-full: also the host name.", },
+	{ .name = "server_tls_negotiation",
+	  .group = "TLS with servers",
+	  .type = SETTING_ENUM, .at = offsetof(struct settings, server_tls_negotiation), .words = tls_negotiations,
+	  .preset = "postgres", .applies = APPLIES_ON_RELOAD,
+	  .text = "postgres: by an SSLRequest. direct: TLS from the first byte, for PostgreSQL 17 and later; a round trip less. "
+	          "It needs sslmode require or stronger.", },
+	{ .name = "server_channel_binding",
+	  .group = "TLS with servers",
+	  .type = SETTING_ENUM, .at = offsetof(struct settings, server_channel_binding),
+	  .words = channel_binding_words,
+	  .preset = "prefer", .applies = APPLIES_ON_RELOAD,
+	  .text = "SCRAM bound to the server's certificate. prefer: where the server offers it. require: or no login. "
+	          "disable: never.", },
 	{ .name = "server_tls_ca_file",
 	  .group = "TLS with servers",
 	  .type = SETTING_STRING, .at = offsetof(struct settings, server_tls_ca_file),
 	  .preset = "", .applies = APPLIES_ON_RELOAD, .is_file = true,
 	  .text = "Certificates that servers' certificates are checked against, PEM.", },
+	{ .name = "server_tls_crl_file",
+	  .group = "TLS with servers",
+	  .type = SETTING_STRING, .at = offsetof(struct settings, server_tls_crl_file),
+	  .preset = "", .applies = APPLIES_ON_RELOAD, .is_file = true,
+	  .text = "Revocation lists, PEM, one of each authority. They count with verify-ca and verify-full.", },
 	{ .name = "server_tls_key_file",
 	  .group = "TLS with servers",
 	  .type = SETTING_STRING, .at = offsetof(struct settings, server_tls_key_file),
@@ -727,7 +771,7 @@ auth_type_name(enum auth_type type)
 const char *
 sslmode_name(enum sslmode mode)
 {
-	return word_of(sslmodes, (int)mode);
+	return word_of(sslmode_words, (int)mode);
 }
 
 /* What stands between :// and @ in each URL becomes asterisks. */

@@ -21,6 +21,7 @@
 #include <event2/event.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include "base/heap.h"
 #include "net/tls.h"
@@ -196,7 +197,7 @@ stream_tell_tls_error(struct stream *s)
 	char text[200];
 	unsigned long e = ERR_get_error();
 	const char *reason = e ? ERR_reason_error_string(e) : NULL;
-	long verify = SSL_get_verify_result(s->ssl);
+	long verify = SSL_get_verify_mode(s->ssl) == SSL_VERIFY_NONE ? X509_V_OK : SSL_get_verify_result(s->ssl);
 	if (verify != X509_V_OK)
 		snprintf(text, sizeof(text), "certificate of the peer: %s", X509_verify_cert_error_string(verify));
 	else
@@ -747,8 +748,22 @@ stream_start_tls_server(struct stream *s, struct tls_context *context, struct vi
 	return true;
 }
 
+/* The name or address must be the certificate's; of wildcards only a whole label ("*.example") counts, as for libpq. */
+static bool
+expect_peer(SSL *ssl, const char *host, bool is_number, enum stream_checks checks)
+{
+	SSL_set_verify(ssl, checks == STREAM_CHECKS_NOTHING ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+	if (checks != STREAM_CHECKS_NAME_TOO)
+		return true;
+	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	return is_number ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) : SSL_set1_host(ssl, host);
+}
+
+static const uint8_t alpn_name[] = "\x0apostgresql"; /* with its length in front */
+
 bool
-stream_start_tls_client(struct stream *s, struct tls_context *context, const char *host, bool alpn)
+stream_start_tls_client(struct stream *s, struct tls_context *context, const char *host, enum stream_checks checks,
+                        bool alpn)
 {
 	if (!stream_start_tls(s, context, (struct view){ 0 }))
 		return false;
@@ -756,11 +771,9 @@ stream_start_tls_client(struct stream *s, struct tls_context *context, const cha
 	struct in6_addr any;
 	bool is_number = inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any) == 1;
 	bool ok = is_number || SSL_set_tlsext_host_name(s->ssl, host);
-	if (ok && tls_context_verifies_host(context))
-		ok = is_number ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(s->ssl), host) : SSL_set1_host(s->ssl, host);
-	static const uint8_t protocols[] = "\x0apostgresql";
+	ok = ok && expect_peer(s->ssl, host, is_number, checks);
 	if (ok && alpn)
-		ok = SSL_set_alpn_protos(s->ssl, protocols, sizeof(protocols) - 1) == 0;
+		ok = SSL_set_alpn_protos(s->ssl, alpn_name, sizeof(alpn_name) - 1) == 0;
 	if (!ok)
 		return false;
 	handshake_step(s);
@@ -774,7 +787,13 @@ stream_has_alpn(const struct stream *s)
 	unsigned bytes = 0;
 	if (s->ssl)
 		SSL_get0_alpn_selected(s->ssl, &name, &bytes);
-	return bytes > 0; /* no other can have been selected: net/tls.c */
+	return bytes == sizeof(alpn_name) - 2 && memcmp(name, alpn_name + 1, bytes) == 0;
+}
+
+size_t
+stream_binding_hash(const struct stream *s, uint8_t out[TLS_HASH_MAX])
+{
+	return s->ssl && !s->is_in_handshake ? tls_binding_hash(s->ssl, out) : 0;
 }
 
 void

@@ -1,6 +1,11 @@
 /* session/access.c - see the header. */
 #include "session/access.h"
 
+#include <stdio.h>
+#include <time.h>
+
+#include "base/log.h"
+
 /* One context, or a sentence that begins with which of the two it was to be. */
 static struct tls_context *
 make_context(enum tls_role role, const struct tls_files *files, struct text *why)
@@ -13,27 +18,35 @@ make_context(enum tls_role role, const struct tls_files *files, struct text *why
 	return t;
 }
 
-static bool
-make_tls(const struct settings *set, struct tls_context **clients, struct tls_context **servers, struct text *why)
+static enum tls_client_certificate
+client_certificate(const struct settings *set)
 {
+	if (set->client_tls_sslmode >= SSLMODE_VERIFY_CA)
+		return TLS_CERTIFICATE_NEEDED;
+	return set->client_tls_ca_file[0] ? TLS_CERTIFICATE_OPTIONAL : TLS_CERTIFICATE_UNASKED;
+}
+
+static bool
+make_tls(const struct config *config, struct tls_context **clients, struct tls_context **servers, struct text *why)
+{
+	const struct settings *set = &config->settings;
 	const struct tls_files for_clients = {
 		.key_file = set->client_tls_key_file, .cert_file = set->client_tls_cert_file,
-		.ca_file = set->client_tls_ca_file, .ciphers = set->client_tls_ciphers,
+		.ca_file = set->client_tls_ca_file, .crl_file = set->client_tls_crl_file, .ciphers = set->client_tls_ciphers,
 		.ciphers13 = set->client_tls13_ciphers, .protocols = set->client_tls_protocols,
-		.curve = set->client_tls_ecdhcurve, .verify_peer = set->client_tls_sslmode >= SSLMODE_VERIFY_CA,
+		.curve = set->client_tls_ecdhcurve, .dheparams = set->client_tls_dheparams,
+		.client_certificate = client_certificate(set), .resumes = set->client_tls_session_resumption,
 	};
 	const struct tls_files for_servers = {
 		.key_file = set->server_tls_key_file, .cert_file = set->server_tls_cert_file,
-		.ca_file = set->server_tls_ca_file, .ciphers = set->server_tls_ciphers,
+		.ca_file = set->server_tls_ca_file, .crl_file = set->server_tls_crl_file, .ciphers = set->server_tls_ciphers,
 		.ciphers13 = set->server_tls13_ciphers, .protocols = set->server_tls_protocols,
-		.verify_peer = set->server_tls_sslmode >= SSLMODE_VERIFY_CA,
-		.verify_host = set->server_tls_sslmode == SSLMODE_VERIFY_FULL,
 	};
 	*clients = *servers = NULL;
 	if (set->client_tls_sslmode != SSLMODE_DISABLE &&
 	    (*clients = make_context(TLS_FOR_CLIENTS, &for_clients, why)) == NULL)
 		return false;
-	if (set->server_tls_sslmode != SSLMODE_DISABLE &&
+	if (config_server_sslmode_max(config) != SSLMODE_DISABLE &&
 	    (*servers = make_context(TLS_FOR_SERVERS, &for_servers, why)) == NULL) {
 		tls_context_unref(*clients);
 		*clients = NULL;
@@ -50,11 +63,12 @@ load_users(const struct settings *set, struct users **out, struct text *why)
 }
 
 bool
-access_load(const struct settings *set, struct access *out, struct text *why)
+access_load(const struct config *config, struct access *out, struct text *why)
 {
+	const struct settings *set = &config->settings;
 	*out = (struct access){ 0 };
 	users_file_stamp(set->auth_file, &out->users_stamp);
-	if (make_tls(set, &out->tls_clients, &out->tls_servers, why) && load_users(set, &out->users, why))
+	if (make_tls(config, &out->tls_clients, &out->tls_servers, why) && load_users(set, &out->users, why))
 		return true;
 	access_free(out);
 	return false;
@@ -67,6 +81,86 @@ access_free(struct access *a)
 	tls_context_unref(a->tls_clients);
 	tls_context_unref(a->tls_servers);
 	*a = (struct access){ 0 };
+}
+
+/* ---- files that have an end ---- */
+
+enum { WARN_DAYS = 14, DAY_S = 24 * 60 * 60 };
+
+/* "2026-11-20 05:30:12 UTC" */
+static const char *
+moment(int64_t at_s, char *out, size_t room)
+{
+	struct tm tm;
+	time_t t = (time_t)at_s;
+	if (gmtime_r(&t, &tm) == NULL || strftime(out, room, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
+		snprintf(out, room, "another age");
+	return out;
+}
+
+static struct tls_validity
+certificate_of(struct tls_context *t)
+{
+	return t ? tls_context_certificate(t) : (struct tls_validity){ 0 };
+}
+
+static bool
+has_ended(const struct tls_validity *v)
+{
+	return v->file && v->until_s <= time(NULL);
+}
+
+/* With the old one others still get in; whoever wants the new one nevertheless can restart. */
+static bool
+is_worse(struct tls_context *old, struct tls_context *now, struct text *why)
+{
+	struct tls_validity was = certificate_of(old), is = certificate_of(now);
+	char when[40];
+	if (was.file == NULL || has_ended(&was) || !has_ended(&is))
+		return false;
+	text_addf(why, "certificate file \"%s\" expired at %s; the one in force has not", is.file,
+	          moment(is.until_s, when, sizeof(when)));
+	return true;
+}
+
+bool
+access_may_replace(const struct access *old, const struct access *now, struct text *why)
+{
+	return !is_worse(old->tls_clients, now->tls_clients, why) && !is_worse(old->tls_servers, now->tls_servers, why);
+}
+
+/* The last two weeks; of one that lives for days only, the last fifth. */
+static bool
+ends_soon(const struct tls_validity *v)
+{
+	int64_t fifth = (v->until_s - v->from_s) / 5, weeks = (int64_t)WARN_DAYS * DAY_S;
+	return v->until_s - time(NULL) < (fifth < weeks ? fifth : weeks);
+}
+
+static void
+warn_of_end(const struct tls_validity *v, const char *what, bool is_renewed_often)
+{
+	char when[40];
+	if (v->file == NULL)
+		return;
+	if (v->from_s > time(NULL))
+		log_warning("tls", "%s file \"%s\" is not valid before %s", what, v->file,
+		            moment(v->from_s, when, sizeof(when)));
+	if (has_ended(v) || (ends_soon(v) && !is_renewed_often))
+		log_warning("tls", "%s file \"%s\" %s at %s", what, v->file, has_ended(v) ? "expired" : "expires",
+		            moment(v->until_s, when, sizeof(when)));
+}
+
+void
+access_log_warnings(const struct access *a)
+{
+	struct tls_context *const contexts[] = { a->tls_clients, a->tls_servers };
+	for (int i = 0; i < 2; i++)
+		if (contexts[i]) {
+			struct tls_validity certificate = tls_context_certificate(contexts[i]), crl = tls_context_crl(contexts[i]);
+			warn_of_end(&certificate, "certificate", false);
+			warn_of_end(&crl, "CRL", true);
+		}
 }
 
 enum access_refresh

@@ -68,6 +68,23 @@ is_still_meant(const struct cancel *k)
 	return s->link && s->link->id == k->owner;
 }
 
+static bool
+start_tls(struct cancel *k)
+{
+	const struct server *s = k->target;
+	const struct member *m = topology_member(s->pool->database->load->topology, s->slot.at->id);
+	return m && k->proxy->access.tls_servers &&
+	       stream_start_tls_client(&k->stream, k->proxy->access.tls_servers, m->host, access_checks(s->pool->rules.sslmode),
+	                               server_tls_is_direct(k->proxy));
+}
+
+static void
+give_up_tls(struct cancel *k)
+{
+	log_warning("cancel", "a cancel request could not be delivered to %s: TLS could not be started", server_tag(k->target));
+	cancel_finish(k);
+}
+
 static void
 cancel_on_open(void *owner)
 {
@@ -78,6 +95,11 @@ cancel_on_open(void *owner)
 	}
 	struct buf b = { 0 };
 	if (k->target->stream.ssl && k->stream.ssl == NULL) {
+		if (server_tls_is_direct(k->proxy)) {
+			if (!start_tls(k))
+				give_up_tls(k);
+			return;
+		}
 		request_ssl(&b);
 		stream_put(&k->stream, buf_view(&b));
 		buf_free(&b);
@@ -91,16 +113,6 @@ cancel_on_open(void *owner)
 	k->proxy->counters.cancels_forwarded++;
 }
 
-static bool
-start_tls(struct cancel *k, struct view answer)
-{
-	if (answer.n != 1 || answer.p[0] != 'S' || k->proxy->access.tls_servers == NULL)
-		return false;
-	const struct server *s = k->target;
-	const struct member *m = topology_member(s->pool->database->load->topology, s->slot.at->id);
-	return m && stream_start_tls_client(&k->stream, k->proxy->access.tls_servers, m->host, false);
-}
-
 static size_t
 cancel_on_data(void *owner, struct view in)
 {
@@ -110,10 +122,8 @@ cancel_on_data(void *owner, struct view in)
 	k->asks_tls = false;
 	if (!is_still_meant(k)) {
 		cancel_finish(k);
-	} else if (!start_tls(k, in)) {
-		log_warning("cancel", "a cancel request could not be delivered to %s: TLS could not be started",
-		            server_tag(k->target));
-		cancel_finish(k);
+	} else if (in.n != 1 || in.p[0] != 'S' || !start_tls(k)) {
+		give_up_tls(k);
 	}
 	return in.n;
 }

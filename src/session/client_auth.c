@@ -64,6 +64,16 @@ role_credentials(struct proxy *x, const struct database *d, const struct role *r
 
 /* ---- the question ---- */
 
+/* The SCRAM exchange can be bound to the TLS session: only then the mechanism for it is offered. */
+static struct scram_binding
+binding_of(const struct client *c)
+{
+	struct scram_binding b = { 0 };
+	b.hash_bytes = stream_binding_hash(&c->stream, b.hash);
+	b.is_possible = b.hash_bytes > 0;
+	return b;
+}
+
 /* The process's own user, through the Unix socket, as "pgbouncer" or "pgsluice": comes in without a password. */
 bool
 login_is_own_user(const struct client *c)
@@ -88,7 +98,7 @@ login_ask_for_proof(struct client *c)
 	l->method = login_is_own_user(c) ? AUTH_METHOD_TRUST
 	                           : auth_method_for(x->config->settings.auth_type, &l->secret, c->is_unix, &why);
 	struct buf b = { 0 };
-	static const char *const mechanisms[] = { SCRAM_MECHANISM, NULL };
+	static const char *const mechanisms[] = { SCRAM_MECHANISM_PLUS, SCRAM_MECHANISM, NULL };
 	switch (l->method) {
 	case AUTH_METHOD_TRUST:
 		login_authenticated(c);
@@ -105,7 +115,7 @@ login_ask_for_proof(struct client *c)
 		reply_auth_md5(&b, l->md5_salt);
 		break;
 	case AUTH_METHOD_SCRAM:
-		reply_auth_sasl(&b, mechanisms);
+		reply_auth_sasl(&b, binding_of(c).is_possible ? mechanisms : mechanisms + 1);
 		break;
 	}
 	client_enter(c, CLIENT_AUTH, "asked for a proof");
@@ -136,14 +146,16 @@ check_scram(struct client *c, struct view body)
 	enum scram_result r;
 	if (!l->in_sasl) {
 		struct sasl_initial initial;
-		if (!sasl_initial_read(body, &initial) || strcmp(initial.mechanism, SCRAM_MECHANISM) != 0 || !initial.has_data) {
+		struct scram_binding binding = binding_of(c);
+		bool is_read = sasl_initial_read(body, &initial) && initial.has_data;
+		binding.is_used = is_read && binding.is_possible && strcmp(initial.mechanism, SCRAM_MECHANISM_PLUS) == 0;
+		if (!is_read || (!binding.is_used && strcmp(initial.mechanism, SCRAM_MECHANISM) != 0)) {
 			login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_PROTOCOL_VIOLATION, "client selected an invalid SASL authentication mechanism");
 			return false;
 		}
 		l->in_sasl = l->has_scram = true;
-		struct scram_binding none = { 0 };
 		scram_server_begin(&l->scram, &l->secret, l->user, (uint32_t)x->config->settings.scram_iterations,
-		                   x->scram_cache, &none);
+		                   x->scram_cache, &binding);
 		r = scram_server_first(&l->scram, initial.data, &answer);
 		reply_auth_sasl_continue(&b, buf_view(&answer));
 	} else {
@@ -160,7 +172,10 @@ check_scram(struct client *c, struct view body)
 	if (r == SCRAM_WRONG_PASSWORD)
 		wrong_password(c);
 	else
-		login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_PROTOCOL_VIOLATION, scram_result_text(r));
+		login_refuse(c, FAULT_BY_CLIENT,
+		             r == SCRAM_BAD_BINDING || r == SCRAM_NO_BINDING ? SQLSTATE_INVALID_AUTHORIZATION
+		                                                             : SQLSTATE_PROTOCOL_VIOLATION,
+		             scram_result_text(r));
 	return false;
 }
 

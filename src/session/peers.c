@@ -130,7 +130,7 @@ passing_on_open(void *owner)
 	struct passing *k = owner;
 	const struct proxy *x = k->peer->proxy;
 	bool is_unix = k->host[0] == '/' || k->host[0] == '@';
-	if (k->stream.ssl || is_unix || x->access.tls_servers == NULL) {
+	if (k->stream.ssl || is_unix || x->config->settings.server_tls_sslmode == SSLMODE_DISABLE) {
 		send_request(k);
 		return;
 	}
@@ -157,7 +157,8 @@ passing_on_data(void *owner, struct view in)
 	else if (in.p[0] == 'N')
 		send_request(k);
 	else if (x->access.tls_servers == NULL || /* a reload, meanwhile */
-	         !stream_start_tls_client(&k->stream, x->access.tls_servers, k->host, false))
+	         !stream_start_tls_client(&k->stream, x->access.tls_servers, k->host,
+	                                  access_checks(x->config->settings.server_tls_sslmode), false))
 		passing_fail(k, "TLS could not be started");
 	return in.n;
 }

@@ -108,10 +108,11 @@ struct proxy *
 proxy_new(struct config *config, char **environment, struct text *why)
 {
 	struct proxy *x = heap_alloc(sizeof(*x));
-	if (!access_load(&config->settings, &x->access, why)) {
+	if (!access_load(config, &x->access, why)) {
 		heap_free(x);
 		return NULL;
 	}
+	access_log_warnings(&x->access);
 	x->config = config;
 	x->environment = environment;
 	x->loop = loop_new((struct loop_hooks){ .settle = proxy_settle, .reap = proxy_reap }, x);

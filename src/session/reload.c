@@ -110,14 +110,27 @@ add_errors(struct config_errors *errors, const char *between, struct text *why)
 	config_errors_free(errors);
 }
 
+static bool
+new_access(const struct proxy *x, const struct config *now, struct access *out, struct text *why)
+{
+	if (!access_load(now, out, why))
+		return false;
+	if (access_may_replace(&x->access, out, why))
+		return true;
+	access_free(out);
+	return false;
+}
+
 /* access NULL: who may come in stays as it is. */
 static void
 take_over(struct proxy *x, struct config *now, const struct access *access)
 {
+	bool needs_new_servers = config_needs_new_servers(x->config, now);
 	config_reload_keep(x->config, now);
 	if (access) {
 		access_free(&x->access);
 		x->access = *access;
+		access_log_warnings(&x->access);
 	}
 	x->users_warm_at = 0;
 	resolver_tune(x->resolver, now->settings.dns_max_ttl_us, now->settings.dns_nxdomain_ttl_us);
@@ -128,6 +141,8 @@ take_over(struct proxy *x, struct config *now, const struct access *access)
 	drop_clusters(x, now);
 	x->config = now;
 	config_free(old);
+	if (needs_new_servers)
+		proxy_reconnect(x, NULL);
 	peers_on_reload(x);
 	if (x->on_reload)
 		x->on_reload(x->process);
@@ -144,7 +159,7 @@ proxy_reload(struct proxy *x, struct text *why)
 		return false;
 	}
 	struct access access;
-	if (!proxy_can_ask(x, now, why) || !access_load(&now->settings, &access, why)) {
+	if (!proxy_can_ask(x, now, why) || !new_access(x, now, &access, why)) {
 		config_free(now);
 		return false;
 	}
@@ -189,7 +204,7 @@ try_change(struct proxy *x, const struct setting *row, struct view value, bool k
 	}
 	struct access access;
 	bool has_access = setting_is_of_access(row) && !(setting_is_of_tls(row) && keeps_tls);
-	if (!proxy_can_ask(x, now, why) || (has_access && !access_load(&now->settings, &access, why))) {
+	if (!proxy_can_ask(x, now, why) || (has_access && !new_access(x, now, &access, why))) {
 		config_free(now);
 		return false;
 	}

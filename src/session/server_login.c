@@ -189,17 +189,40 @@ send_startup(struct server *s)
 	buf_free(&b);
 }
 
+static void
+start_tls(struct server *s)
+{
+	if (s->proxy->access.tls_servers == NULL || /* a reload, meanwhile */
+	    !stream_start_tls_client(&s->stream, s->proxy->access.tls_servers, s->login->host,
+	                             access_checks(s->pool->rules.sslmode), server_tls_is_direct(s->proxy)))
+		login_failed(s, LOGIN_REFUSED, SQLSTATE_CONNECTION_FAILURE, "TLS could not be started");
+}
+
+static void
+ask_for_tls(struct server *s)
+{
+	struct buf b = { 0 };
+	server_enter(s, SERVER_TLS, "asking for TLS");
+	if (server_tls_is_direct(s->proxy)) {
+		start_tls(s);
+		return;
+	}
+	request_ssl(&b);
+	stream_put(&s->stream, buf_view(&b));
+	buf_free(&b);
+}
+
 void
 server_login_on_open(struct server *s)
 {
-	enum sslmode mode = s->proxy->config->settings.server_tls_sslmode;
-	if (s->state == SERVER_CONNECT && mode != SSLMODE_DISABLE && s->proxy->access.tls_servers &&
-	    s->address.ss_family != AF_UNIX) {
-		struct buf b = { 0 };
-		request_ssl(&b);
-		server_enter(s, SERVER_TLS, "asking for TLS");
-		stream_put(&s->stream, buf_view(&b));
-		buf_free(&b);
+	bool is_tls = s->stream.ssl != NULL;
+	if (!is_tls && s->address.ss_family != AF_UNIX && s->pool->rules.sslmode != SSLMODE_DISABLE) {
+		ask_for_tls(s);
+		return;
+	}
+	if (is_tls && server_tls_is_direct(s->proxy) && !stream_has_alpn(&s->stream)) {
+		login_failed(s, LOGIN_REFUSED, SQLSTATE_PROTOCOL_VIOLATION,
+		             "server took TLS without an SSLRequest, but not PostgreSQL's protocol in it (ALPN)");
 		return;
 	}
 	send_startup(s);
@@ -222,7 +245,6 @@ server_login_on_end(struct server *s, enum stream_end why, const char *text)
 static void
 on_tls_answer(struct server *s, struct view in)
 {
-	enum sslmode mode = s->proxy->config->settings.server_tls_sslmode;
 	if (in.p[0] == 'E') { /* it could not even fork; its words come from anybody, and are not repeated */
 		login_failed(s, LOGIN_UNREACHABLE, SQLSTATE_CONNECTION_FAILURE, "server answered an SSLRequest with an error");
 		return;
@@ -232,12 +254,10 @@ on_tls_answer(struct server *s, struct view in)
 		return;
 	}
 	if (in.p[0] == 'S') {
-		if (s->proxy->access.tls_servers == NULL || /* a reload, meanwhile */
-		    !stream_start_tls_client(&s->stream, s->proxy->access.tls_servers, s->login->host, false))
-			login_failed(s, LOGIN_REFUSED, SQLSTATE_CONNECTION_FAILURE, "TLS could not be started");
+		start_tls(s);
 		return;
 	}
-	if (mode >= SSLMODE_REQUIRE) {
+	if (s->pool->rules.sslmode >= SSLMODE_REQUIRE) {
 		login_failed(s, LOGIN_REFUSED, SQLSTATE_CONNECTION_FAILURE,
 		             "server does not offer TLS, and server_tls_sslmode demands it");
 		return;
@@ -257,22 +277,22 @@ answer_with(struct server *s, struct buf *b)
 }
 
 static bool
-start_scram(struct server *s, const struct server_credentials *have, bool by_password)
+start_scram(struct server *s, const struct server_credentials *have, bool by_password, const struct scram_binding *binding)
 {
 	struct server_login *l = s->login;
 	struct buf first = { 0 }, b = { 0 };
 	if (l->has_scram)
 		scram_client_fini(&l->scram);
 	if (by_password)
-		scram_client_begin_password(&l->scram, have->password, NULL);
+		scram_client_begin_password(&l->scram, have->password, binding);
 	else
-		scram_client_begin_keys(&l->scram, have->keys, NULL);
+		scram_client_begin_keys(&l->scram, have->keys, binding);
 	l->has_scram = true;
 	if (scram_client_first(&l->scram, &first) != SCRAM_OK) {
 		buf_free(&first);
 		return false;
 	}
-	request_sasl_initial(&b, SCRAM_MECHANISM, buf_view(&first));
+	request_sasl_initial(&b, binding->is_used ? SCRAM_MECHANISM_PLUS : SCRAM_MECHANISM, buf_view(&first));
 	buf_free(&first);
 	answer_with(s, &b);
 	return true;
@@ -315,6 +335,12 @@ on_authentication(struct server *s, const struct frame *f)
 			login_failed(s, LOGIN_REFUSED, SQLSTATE_INVALID_AUTHORIZATION, "server did not finish the SCRAM exchange");
 			return false;
 		}
+		bool is_bound = s->login->has_scram && s->login->scram.binding.is_used;
+		if (s->pool->rules.channel_binding == CHANNEL_BINDING_REQUIRE && !is_bound) {
+			login_failed(s, LOGIN_REFUSED, SQLSTATE_INVALID_AUTHORIZATION,
+			             "channel binding is required (server_channel_binding), but the server asks for no proof");
+			return false;
+		}
 		s->login->is_authenticated = true;
 		return true;
 	}
@@ -326,7 +352,12 @@ on_authentication(struct server *s, const struct frame *f)
 	struct text why = TEXT_IN(reason);
 	struct buf b = { 0 };
 	char md5[MD5_TEXT_SIZE];
-	switch (server_answer(request, rest, &have, &why)) {
+	uint8_t hash[TLS_HASH_MAX];
+	size_t hash_bytes = request == AUTH_SASL ? stream_binding_hash(&s->stream, hash) : 0;
+	struct scram_binding binding;
+	const struct server_channel channel = { .wanted = s->pool->rules.channel_binding, .is_tls = s->stream.ssl != NULL,
+		                                .has_hash = hash_bytes > 0 };
+	switch (server_answer(request, rest, &have, &channel, &binding, &why)) {
 	case SERVER_ANSWER_NOTHING:
 		return true;
 	case SERVER_ANSWER_PASSWORD:
@@ -343,7 +374,9 @@ on_authentication(struct server *s, const struct frame *f)
 		return true;
 	case SERVER_ANSWER_SCRAM_PASSWORD:
 	case SERVER_ANSWER_SCRAM_KEYS:
-		if (start_scram(s, &have, have.password != NULL))
+		binding.hash_bytes = hash_bytes;
+		memcpy(binding.hash, hash, hash_bytes);
+		if (start_scram(s, &have, have.password != NULL, &binding))
 			return true;
 		text_add(&why, "SCRAM could not be started");
 		break;

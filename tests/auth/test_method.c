@@ -78,7 +78,9 @@ static enum server_answer
 answer(uint32_t code, struct view body, const struct server_credentials *have)
 {
 	struct text why = TEXT_IN(why_text);
-	enum server_answer a = server_answer(code, body, have, &why);
+	const struct server_channel channel = { .wanted = CHANNEL_BINDING_PREFER, .is_tls = true };
+	struct scram_binding binding;
+	enum server_answer a = server_answer(code, body, have, &channel, &binding, &why);
 	ck_assert((a == SERVER_ANSWER_NONE) == (why_text[0] != 0));
 	return a;
 }
@@ -148,6 +150,56 @@ START_TEST(what_nobody_can_answer_is_named)
 	}
 	ck_assert_int_eq(answer(SERVER_ASKS_SASL, VIEW("OAUTHBEARER\0SCRAM-SHA-256-PLUS\0"), &have), SERVER_ANSWER_NONE);
 	ck_assert_str_eq(why_text, "server does not offer SCRAM-SHA-256 but only \"OAUTHBEARER SCRAM-SHA-256-PLUS\"");
+}
+END_TEST
+
+/* As libpq's channel_binding does. */
+START_TEST(scram_is_bound_to_the_certificate_as_wanted_and_possible)
+{
+	static const char plain[] = "SCRAM-SHA-256\0", both[] = "SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0";
+	static const struct {
+		enum channel_binding wanted;
+		bool is_tls, has_hash, is_plus_offered;
+		bool is_possible, is_used;
+		const char *why; /* NULL: it goes on */
+	} cases[] = {
+		{ CHANNEL_BINDING_PREFER, true, true, true, true, true, NULL },
+		{ CHANNEL_BINDING_PREFER, true, true, false, true, false, NULL }, /* "y": we could */
+		{ CHANNEL_BINDING_PREFER, true, false, true, false, false, NULL },
+		{ CHANNEL_BINDING_PREFER, false, false, false, false, false, NULL },
+		{ CHANNEL_BINDING_PREFER, false, false, true, false, false, "over a connection without TLS" },
+		{ CHANNEL_BINDING_DISABLE, true, true, true, false, false, NULL },
+		{ CHANNEL_BINDING_DISABLE, false, false, true, false, false, "over a connection without TLS" },
+		{ CHANNEL_BINDING_REQUIRE, true, true, true, true, true, NULL },
+		{ CHANNEL_BINDING_REQUIRE, true, true, false, true, false, "does not offer SCRAM-SHA-256-PLUS" },
+		{ CHANNEL_BINDING_REQUIRE, true, false, true, false, false, "has no hash" },
+		{ CHANNEL_BINDING_REQUIRE, false, false, false, false, false, "the connection is without TLS" },
+	};
+	const struct server_credentials have = { .user = "x", .password = "y" };
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct server_channel channel = { cases[i].wanted, cases[i].is_tls, cases[i].has_hash };
+		struct scram_binding binding;
+		struct text why = TEXT_IN(why_text);
+		struct view list = cases[i].is_plus_offered ? view_of(both, sizeof(both)) : view_of(plain, sizeof(plain));
+		enum server_answer a = server_answer(SERVER_ASKS_SASL, list, &have, &channel, &binding, &why);
+		ck_assert_int_eq(a, cases[i].why ? SERVER_ANSWER_NONE : SERVER_ANSWER_SCRAM_PASSWORD);
+		ck_assert_msg(cases[i].why == NULL || strstr(why_text, cases[i].why), "%zu: %s", i, why_text);
+		if (cases[i].why == NULL) {
+			ck_assert_msg(binding.is_possible == cases[i].is_possible && binding.is_used == cases[i].is_used, "%zu", i);
+			/* The only mechanism will do when it is the one that is used. */
+			a = server_answer(SERVER_ASKS_SASL, VIEW("SCRAM-SHA-256-PLUS\0"), &have, &channel, &binding, &why);
+			if (cases[i].is_plus_offered)
+				ck_assert_int_eq(a, cases[i].is_used ? SERVER_ANSWER_SCRAM_PASSWORD : SERVER_ANSWER_NONE);
+		}
+	}
+	const struct server_channel required = { CHANNEL_BINDING_REQUIRE, true, true };
+	static const uint32_t others[] = { SERVER_ASKS_NOTHING, SERVER_ASKS_CLEARTEXT, SERVER_ASKS_MD5, SERVER_ASKS_GSS };
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		struct scram_binding binding;
+		struct text why = TEXT_IN(why_text);
+		ck_assert_int_eq(server_answer(others[i], VIEW("salt"), &have, &required, &binding, &why), SERVER_ANSWER_NONE);
+		ck_assert(strstr(why_text, "channel binding is required"));
+	}
 }
 END_TEST
 
@@ -223,6 +275,7 @@ main(void)
 		keys_answer_scram_only,
 		a_scram_secret_without_keys_answers_nothing_and_says_why,
 		what_nobody_can_answer_is_named,
+		scram_is_bound_to_the_certificate_as_wanted_and_possible,
 		a_list_of_mechanisms_is_read_within_its_bounds,
 		credentials_are_what_of_a_secret_can_be_shown,
 		the_md5_answer_comes_from_either_secret,

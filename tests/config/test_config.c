@@ -282,7 +282,9 @@ START_TEST(servers_are_made_anew_when_their_target_or_preparation_changes)
 					     "cluster=h",
 					     "dbname=a",
 					     "host=h client_encoding=x",
-					     "host=h application_name=x" };
+					     "host=h application_name=x",
+					     "host=h sslmode=require",
+					     "host=h channel_binding=disable" };
 	for (size_t i = 0; i < 4 + sizeof(other) / sizeof(other[0]); i++) {
 		char text[300];
 		snprintf(text, sizeof(text), "[clusters]\nh = hosts=h\n[databases]\na = host=h\nb = %s\n[pgsluice]\n",
@@ -293,6 +295,47 @@ START_TEST(servers_are_made_anew_when_their_target_or_preparation_changes)
 			      "%s", text);
 		config_free(config);
 	}
+}
+END_TEST
+
+START_TEST(all_servers_are_made_anew_when_their_tls_changes)
+{
+	static const struct { const char *setting; bool is_new; } cases[] = {
+		{ "server_tls_sslmode = require", true },
+		{ "server_tls_protocols = tlsv1.3", true },
+		{ "server_tls_negotiation = direct\nserver_tls_sslmode = require", true },
+		{ "server_channel_binding = disable", true },
+		{ "client_tls_ciphers = x", false },
+		{ "server_tls_sslmode = prefer", false }, /* the default */
+		{ "server_lifetime = 5", false },
+	};
+	static const char entry[] = "[databases]\na = host=h\n[pgsluice]\n";
+	struct config *old = load(entry, NULL);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[200];
+		snprintf(text, sizeof(text), "%s%s\n", entry, cases[i].setting);
+		struct config *new = load(text, NULL);
+		ck_assert_msg(config_needs_new_servers(old, new) == cases[i].is_new, "%s", cases[i].setting);
+		config_free(new);
+	}
+	config_free(old);
+}
+END_TEST
+
+START_TEST(tls_with_servers_is_ruled_for_each_database)
+{
+	struct config *config = load("[databases]\na = host=h\nb = host=h sslmode=require channel_binding=require\n"
+				     "c = host=h sslmode=disable\n[pgsluice]\nserver_tls_sslmode = allow\n",
+				     NULL);
+	ck_assert_int_eq(config_pool_rules(config, config_database(config, "a"), NULL).sslmode, SSLMODE_ALLOW);
+	ck_assert_int_eq(config_pool_rules(config, config_database(config, "b"), NULL).sslmode, SSLMODE_REQUIRE);
+	ck_assert_int_eq(config_pool_rules(config, config_database(config, "c"), NULL).sslmode, SSLMODE_DISABLE);
+	ck_assert_int_eq(config_pool_rules(config, config_database(config, "a"), NULL).channel_binding,
+			 CHANNEL_BINDING_PREFER);
+	ck_assert_int_eq(config_pool_rules(config, config_database(config, "b"), NULL).channel_binding,
+			 CHANNEL_BINDING_REQUIRE);
+	ck_assert_int_eq(config_server_sslmode_max(config), SSLMODE_REQUIRE);
+	config_free(config);
 }
 END_TEST
 
@@ -469,6 +512,8 @@ main(void)
 		lists_are_cut_at_commas,
 		a_reload_tells_what_changes_and_keeps_what_needs_a_restart,
 		servers_are_made_anew_when_their_target_or_preparation_changes,
+		all_servers_are_made_anew_when_their_tls_changes,
+		tls_with_servers_is_ruled_for_each_database,
 		clusters_are_compared_in_every_field,
 		check_config_says_what_was_understood,
 		pairs_are_cut_at_blanks_and_quotes,

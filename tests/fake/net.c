@@ -303,9 +303,16 @@ stream_start_tls_server(struct stream *s, struct tls_context *context, struct vi
 }
 
 bool
-stream_start_tls_client(struct stream *s, struct tls_context *context, const char *host, bool alpn)
+stream_start_tls_client(struct stream *s, struct tls_context *context, const char *host, enum stream_checks checks,
+                        bool alpn)
 {
 	return false;
+}
+
+size_t
+stream_binding_hash(const struct stream *s, uint8_t out[TLS_HASH_MAX])
+{
+	return 0;
 }
 
 bool
@@ -544,6 +551,18 @@ tls_context_new(enum tls_role role, const struct tls_files *files, struct text *
 void
 tls_context_unref(struct tls_context *t)
 {
+}
+
+struct tls_validity
+tls_context_certificate(const struct tls_context *t)
+{
+	return (struct tls_validity){ 0 };
+}
+
+struct tls_validity
+tls_context_crl(const struct tls_context *t)
+{
+	return (struct tls_validity){ 0 };
 }
 
 bool
