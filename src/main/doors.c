@@ -72,43 +72,71 @@ open_unix(struct process *p, int port, enum lane lane)
 		log_warning("main", "no Unix socket: %s", reason);
 }
 
-bool
-open_doors(struct process *p, struct text *why)
+static const struct settings *
+settings_of(const struct process *p)
 {
-	const struct settings *set = &p->proxy->config->settings;
-	const struct {
-		int port;
-		enum lane lane;
-	} ports[] = { { set->listen_port, LANE_WRITE }, { set->read_port, LANE_READ } };
-	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
-		if (ports[i].port == 0)
-			continue;
-		const char *at = set->listen_addr;
+	return &p->proxy->config->settings;
+}
+
+static int
+port_of(const struct settings *set, enum lane lane)
+{
+	return lane == LANE_READ ? set->read_port : set->listen_port;
+}
+
+bool
+open_ports(struct process *p, struct text *why)
+{
+	for (enum lane lane = 0; lane < LANES; lane++) {
+		const char *at = settings_of(p)->listen_addr;
+		int port = port_of(settings_of(p), lane);
 		struct view item;
-		while (config_list_next(&at, &item)) {
+		while (port != 0 && config_list_next(&at, &item)) {
 			char *address = heap_string_n(item.p, item.n);
-			bool ok = open_tcp(p, address, ports[i].port, ports[i].lane, why);
+			bool ok = open_tcp(p, address, port, lane, why);
 			heap_free(address);
-			if (!ok)
+			if (!ok) {
+				close_doors(p);
 				return false;
+			}
 		}
-		if (set->unix_socket_dir[0])
-			open_unix(p, ports[i].port, ports[i].lane);
 	}
+	return true;
+}
+
+void
+open_unix_sockets(struct process *p)
+{
+	for (enum lane lane = 0; lane < LANES; lane++) {
+		int port = port_of(settings_of(p), lane);
+		if (port != 0 && settings_of(p)->unix_socket_dir[0])
+			open_unix(p, port, lane);
+	}
+}
+
+bool
+has_doors(const struct process *p)
+{
 	for (unsigned i = 0; i < p->door_count; i++)
 		if (p->doors[i].listener)
 			return true;
-	text_add(why, "nothing to listen on: set listen_addr or unix_socket_dir");
 	return false;
 }
 
 void
-close_doors(void *context)
+stop_accepting(struct process *p)
 {
-	struct process *p = context;
 	for (unsigned i = 0; i < p->door_count; i++)
 		if (!p->doors[i].is_unix) {
 			listener_close(p->doors[i].listener);
 			p->doors[i].listener = NULL;
 		}
+}
+
+void
+close_doors(struct process *p)
+{
+	for (unsigned i = 0; i < p->door_count; i++)
+		listener_close(p->doors[i].listener);
+	p->door_count = 0;
 }

@@ -21,9 +21,11 @@ print_help(void)
 	       "  -h, --help           print this\n"
 	       "      --check-config   read the configuration, say everything that is wrong with it, and exit\n"
 	       "      --help-settings  print every setting with its default and meaning\n"
-	       "  -v, --verbose        log more; may be repeated\n"
+	       "  -d, --daemon         go to the background as soon as clients can connect; needs pidfile, logfile or syslog\n"
+	       "  -R, --reboot         take the place of the pgsluice that runs with the same pidfile, which is stopped\n"
 	       "  -q, --quiet          no log on stderr\n"
-	       "  -u, --user NAME      become this user after the ports are open\n"
+	       "  -u, --user NAME      become this user before anything is opened\n"
+	       "  -v, --verbose        log more; may be repeated\n"
 	       "\n"
 	       "  SIGHUP reloads, SIGTERM lets transactions end and exits, SIGINT waits for servers, SIGQUIT exits at once.\n");
 }
@@ -48,10 +50,12 @@ read_options(int argc, char **argv, struct options *o)
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ "user", required_argument, NULL, 'u' },
+		{ "daemon", no_argument, NULL, 'd' },
+		{ "reboot", no_argument, NULL, 'R' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int letter;
-	while ((letter = getopt_long(argc, argv, "Vhvqu:", names, NULL)) != -1) {
+	while ((letter = getopt_long(argc, argv, "VhvqdRu:", names, NULL)) != -1) {
 		switch (letter) {
 		case 'V':
 			print_version();
@@ -70,6 +74,12 @@ read_options(int argc, char **argv, struct options *o)
 			break;
 		case 'q':
 			o->is_quiet = true;
+			break;
+		case 'd':
+			o->is_daemon = true;
+			break;
+		case 'R':
+			o->takes_place = true;
 			break;
 		case 'u':
 			o->user = optarg;

@@ -18,6 +18,8 @@ struct options {
 	const char *user;
 	int verbose;
 	bool is_quiet, checks;
+	bool is_daemon;   /* -d */
+	bool takes_place; /* -R */
 };
 
 enum { LISTENERS_MAX = 64, SIGNALS = 7 };
@@ -37,7 +39,9 @@ struct process {
 	struct door doors[LISTENERS_MAX];
 	unsigned door_count;
 	struct loop_signal *signals[SIGNALS];
-	const char *pidfile;
+	char *pidfile;       /* a copy; NULL: none was written */
+	int pidfile_fd;      /* holds the lock */
+	int foreground;      /* daemon: who started us waits at the other end; -1: nobody does */
 };
 
 /* options.c */
@@ -45,14 +49,27 @@ int read_options(int argc, char **argv, struct options *o); /* -1: go on; else t
 
 /* doors.c */
 struct listener_options listener_options_of(const struct settings *set);
-bool open_doors(struct process *p, struct text *why);
-void close_doors(void *context); /* stopping: nobody else comes in. The Unix sockets stay for the console */
+bool open_ports(struct process *p, struct text *why); /* all or none */
+void open_unix_sockets(struct process *p);
+bool has_doors(const struct process *p);
+void stop_accepting(struct process *p); /* the Unix sockets stay open, for the console */
+void close_doors(struct process *p);
 
 /* signals.c */
 void take_signals(struct process *p);
 
 /* identity.c */
-bool become(const char *name); /* the system's user we are from now on; "": stay who we are */
-bool write_pidfile(struct process *p, const char *path);
+bool become(const struct settings *set, const struct options *o); /* user=, if there is one. False: said why */
+void warn_of_identity(const struct options *o);
+
+/* daemon.c */
+bool daemon_is_possible(const struct settings *set); /* else said on stderr what is missing */
+bool daemon_begin(struct process *p); /* returns in the child only; false: can't, said why */
+void daemon_ready(struct process *p); /* nothing more goes to stderr */
+
+/* pidfile.c */
+bool pidfile_take(struct process *p, const char *path, struct text *why); /* "": none is wanted */
+int pidfile_owner(const char *path); /* the pgsluice that runs with it; 0: none */
+void pidfile_drop(struct process *p);
 
 #endif
