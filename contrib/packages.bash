@@ -7,7 +7,7 @@
 build_packages=(gcc libc6-dev make autoconf automake pkg-config libevent-dev libssl-dev libpq-dev libcurl4-openssl-dev
 	libjansson-dev libidn-dev uthash-dev)
 lab_packages=(python3 postgresql patroni python3-etcd python3-psycopg2 etcd-server openssl)
-test_packages=(check python3-pytest python3-psycopg python3-asyncpg)
+test_packages=(check python3-pytest python3-psycopg python3-asyncpg haproxy)
 ci_packages=(clang xz-utils)
 
 is_installed() {

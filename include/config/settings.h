@@ -71,6 +71,7 @@ struct settings {
 	const char *unix_socket_group;
 	bool        so_reuseport;
 	int         peer_id; /* 0: off */
+	const char *proxy_protocol_from; /* for addresses_have(); "": nobody */
 	const char *user;
 	const char *pidfile;
 	const char *conffile; /* what the next reload reads; "" when started by environment alone */
@@ -209,6 +210,7 @@ enum setting_type {
 	SETTING_STRING,      /* const char *: as it stands */
 	SETTING_LIST,        /* const char *: comma list */
 	SETTING_URLS,        /* const char *: comma list of http:// or https:// URLs */
+	SETTING_ADDRESSES,   /* const char *: comma list for config/addresses.h */
 	SETTING_HOSTS,       /* const char *: comma list of host, host:port, [IPv6]:port or /directory */
 	SETTING_ENUM         /* int-sized enum: one of .words */
 };

@@ -134,7 +134,7 @@ stream_kept(const struct stream *s)
 }
 
 /* Addresses for logs and SHOW: "127.0.0.1", port; "unix" and 0 for Unix sockets. One system call each. */
-void stream_peer(const struct stream *s, struct sockaddr_storage *out); /* AF_UNIX, too, when it is closed */
+void stream_peer(const struct stream *s, struct sockaddr_storage *out); /* AF_UNSPEC when it has gone already */
 void stream_peer_address(const struct stream *s, char *host, size_t room, uint16_t *port);
 void stream_local_address(const struct stream *s, char *host, size_t room, uint16_t *port);
 void address_text(const struct sockaddr *a, char *host, size_t room, uint16_t *port);

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <netinet/in.h>
 #include <uthash.h>
 
 #include "base/fault.h"
@@ -57,7 +58,7 @@ struct client {
 	uint8_t state;             /* enum client_state; client_enter() only */
 	uint8_t lane;              /* enum lane: by the port it came through */
 	bool in_goes : 1;          /* they go to the server; else they are dropped */
-	bool is_unix : 1;
+	bool is_unix : 1;          /* through the Unix socket, and not by a balancer for somebody on the network */
 	bool is_admin : 1;         /* console: may do everything */
 	bool console_waits : 1;    /* console: its command waits for something, and is not read from meanwhile */
 	bool is_discarding : 1;    /* DISCARD ALL was done; its session is as at login when the server is ready */
@@ -65,6 +66,7 @@ struct client {
 	bool is_failed : 1;        /* client_fail() ran: no further byte to it */
 	bool is_stalled : 1;       /* its next message waits for answers to earlier ones */
 	bool has_key : 1;          /* is in proxy->keys */
+	bool is_proxied : 1;       /* began with a PROXY header: who is at the other end of its socket is a balancer */
 	uint8_t minor;             /* of protocol 3 */
 	uint8_t skips;             /* enum client_skips */
 	struct waiter waiter;
@@ -82,6 +84,11 @@ struct client {
 	struct database *database; /* NULL before login and on the console */
 	struct role *role;         /* who it logged in as */
 	uint32_t linked_count;
+	union {
+		struct sockaddr     any;
+		struct sockaddr_in  in;
+		struct sockaddr_in6 in6;
+	} where;                   /* its address: that of its socket, or the one that its PROXY header carries */
 };
 
 void client_new(struct proxy *x, int fd, bool is_unix, enum lane lane);

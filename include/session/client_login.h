@@ -12,6 +12,7 @@
 enum { APPLICATION_NAME_MAX = 63 };
 
 struct client_login {
+	bool needs_header; /* a PROXY header has to come first */
 	bool asked_ssl, asked_gss, is_direct_tls;
 	char user[USER_NAME_MAX];
 	char database[DATABASE_NAME_MAX];
@@ -26,7 +27,9 @@ struct client_login {
 };
 
 /* client_startup.c */
-size_t login_on_startup(struct client *c, struct view in); /* bytes used; 0: needs more */
+bool login_needs_header(const struct client *c);
+size_t login_on_header(struct client *c, struct view in);  /* bytes used; 0: needs more */
+size_t login_on_startup(struct client *c, struct view in);
 
 /* client_auth.c */
 void login_ask_for_proof(struct client *c);

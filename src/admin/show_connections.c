@@ -139,7 +139,7 @@ add_client(struct show_rows *out, struct client *c)
 	row->wait_us = client_waits_us(c) % SECOND_US;
 	add_pointer(row->ptr, sizeof(row->ptr), c);
 	add_pointer(row->link, sizeof(row->link), c->link);
-	row->remote_pid = c->is_unix ? peer_process(&c->stream) : 0;
+	row->remote_pid = c->is_unix && !c->is_proxied ? peer_process(&c->stream) : 0;
 	add_params(row, c->params);
 	row->prepared = HASH_COUNT(c->statements);
 	row->id = c->id;

@@ -129,6 +129,13 @@ const struct setting setting_rows[] = {
 	  .type = SETTING_BOOL, .at = offsetof(struct settings, so_reuseport),
 	  .preset = "0", .applies = APPLIES_AT_START,
 	  .text = "Let several processes listen on the same ports (SO_REUSEPORT).", },
+	{ .name = "proxy_protocol_from",
+	  .group = "Listening",
+	  .type = SETTING_ADDRESSES, .at = offsetof(struct settings, proxy_protocol_from),
+	  .preset = "", .applies = APPLIES_ON_RELOAD,
+	  .text = "Balancers that begin each connection with a PROXY header (HAProxy's send-proxy, send-proxy-v2): the "
+	          "client's address that it carries is taken for its own. From these addresses nobody comes in without one; "
+	          "unix stands for the Unix sockets.", },
 	{ .name = "http_addr",
 	  .group = "Listening",
 	  .type = SETTING_LIST, .at = offsetof(struct settings, http_addr),
@@ -841,7 +848,8 @@ setting_value(const struct setting *row, const struct settings *in, char *buf, s
 static bool
 is_string(enum setting_type type)
 {
-	return type == SETTING_STRING || type == SETTING_LIST || type == SETTING_URLS || type == SETTING_HOSTS;
+	return type == SETTING_STRING || type == SETTING_LIST || type == SETTING_URLS || type == SETTING_HOSTS ||
+	       type == SETTING_ADDRESSES;
 }
 
 /* By the values themselves: what is shown of two secrets is the same. */

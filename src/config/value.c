@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/heap.h"
 #include "base/must.h"
+#include "config/addresses.h"
 
 struct piece {
 	struct piece *next;
@@ -370,6 +371,9 @@ value_describe(const struct setting *row, struct text *out)
 	case SETTING_HOSTS:
 		text_add(out, "comma list of host or host:port");
 		return;
+	case SETTING_ADDRESSES:
+		text_add(out, "comma list of addresses, as in 10.0.0.5, 10.1.0.0/16, fd00::/8, or unix");
+		return;
 	case SETTING_STRING:
 		if (!row->words)
 			text_add(out, "text");
@@ -461,6 +465,9 @@ check_list(const struct setting *row, struct view v, struct config_memory *memor
 			return false;
 		if (row->words && !find_word(row->words, item))
 			return refuse(row, item, "is not known", why);
+		const char *wrong = row->type == SETTING_ADDRESSES ? address_item_wrong(item) : NULL;
+		if (wrong)
+			return refuse(row, item, wrong, why);
 	}
 	return true;
 }
@@ -494,6 +501,7 @@ value_store(const struct setting *row, void *base, struct view v, struct config_
 	case SETTING_LIST:
 	case SETTING_URLS:
 	case SETTING_HOSTS:
+	case SETTING_ADDRESSES:
 		if (!check_list(row, v, memory, why))
 			return false;
 		break;

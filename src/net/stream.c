@@ -828,9 +828,9 @@ void
 stream_peer(const struct stream *s, struct sockaddr_storage *out)
 {
 	socklen_t n = sizeof(*out);
-	*out = (struct sockaddr_storage){ .ss_family = AF_UNIX };
-	if (s->fd >= 0)
-		getpeername(s->fd, (struct sockaddr *)out, &n);
+	*out = (struct sockaddr_storage){ .ss_family = AF_UNSPEC };
+	if (s->fd < 0 || getpeername(s->fd, (struct sockaddr *)out, &n) != 0)
+		out->ss_family = AF_UNSPEC;
 }
 
 void

@@ -7,12 +7,14 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/heap.h"
 #include "base/log.h"
 #include "session/cancel.h"
+#include "session/client_login.h"
 #include "session/link.h"
 #include "session/peers.h"
 #include "session/server.h"
@@ -116,6 +118,20 @@ static const struct stream_ops client_ops = {
 	.on_drained = client_on_drained,
 };
 
+/* Once, as a socket whose peer has reset it knows it no more: such a one must not be taken for a Unix socket. */
+static void
+note_address(struct client *c)
+{
+	struct sockaddr_storage a;
+	stream_peer(&c->stream, &a);
+	if (c->is_unix)
+		c->where.any.sa_family = AF_UNIX;
+	else if (a.ss_family == AF_INET || a.ss_family == AF_INET6)
+		memcpy(&c->where, &a, sizeof(c->where));
+	else
+		client_close(c, FAULT_BY_CLIENT, "it left before it was accepted");
+}
+
 void
 client_new(struct proxy *x, int fd, bool is_unix, enum lane lane)
 {
@@ -129,6 +145,7 @@ client_new(struct proxy *x, int fd, bool is_unix, enum lane lane)
 	list_append(&x->clients, &c->node);
 	x->counters.clients_accepted++;
 	stream_open(&c->stream, x->loop, fd, &client_ops, c);
+	note_address(c);
 }
 
 void
@@ -148,15 +165,14 @@ client_refuse_descriptor(struct proxy *x, int fd)
 void
 client_address(const struct client *c, struct sockaddr_storage *out)
 {
-	stream_peer(&c->stream, out);
+	*out = (struct sockaddr_storage){ 0 };
+	memcpy(out, &c->where, sizeof(c->where));
 }
 
 void
 client_address_text(const struct client *c, char *host, size_t room, uint16_t *port)
 {
-	struct sockaddr_storage a;
-	client_address(c, &a);
-	address_text((const struct sockaddr *)&a, host, room, port);
+	address_text(&c->where.any, host, room, port);
 }
 
 void
@@ -174,11 +190,27 @@ client_notice(struct client *c, const char *sqlstate, const char *text, const ch
 	buf_free(&b);
 }
 
+/* Asked for a password, it went: psql, which then asks its user, or the check of a balancer. Who went before that said
+ * nothing worth a line: a check that only connects, or scanners. */
+static void
+log_left(const struct client *c, const char *reason)
+{
+	char host[64];
+	uint16_t port;
+	client_address_text(c, host, sizeof(host), &port);
+	log_info(client_tag(c), "left during login user=%s from=%s:%u reason=\"%s\"", c->login->user, host, port, reason);
+}
+
 static void
 log_closed(const struct client *c, enum fault_by by, const char *reason)
 {
-	if (!c->proxy->config->settings.log_disconnections || c->database == NULL)
+	if (!c->proxy->config->settings.log_disconnections)
 		return;
+	if (c->database == NULL) {
+		if (c->state == CLIENT_AUTH && !c->is_failed)
+			log_left(c, reason);
+		return;
+	}
 	log_info(client_tag(c), "closed pool=%s/%s by=%s reason=\"%s\" age=%.1fs", c->database->name,
 	         c->role ? c->role->name : "?", fault_by_name(by), reason,
 	         (double)(clock_now_us() - c->connect_us) / (double)SECOND_US);

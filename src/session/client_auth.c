@@ -80,7 +80,7 @@ login_is_own_user(const struct client *c)
 {
 	struct ucred peer;
 	socklen_t n = sizeof(peer);
-	return c->is_unix && config_is_console(c->login->user) && config_is_console(c->login->database) &&
+	return c->is_unix && !c->is_proxied && config_is_console(c->login->user) && config_is_console(c->login->database) &&
 	       getsockopt(c->stream.fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 && peer.uid == getuid();
 }
 

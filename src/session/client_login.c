@@ -1,7 +1,7 @@
 /*
  * session/client_login.c - from a client's first byte to its first ReadyForQuery.
  *
- *   [SSLRequest ─► TLS] ─► StartupMessage ─► authentication ─► limits ─► pool ─► parameters ─► welcome
+ *   [PROXY header] ─► [SSLRequest ─► TLS] ─► StartupMessage ─► authentication ─► limits ─► pool ─► parameters ─► welcome
  *   └───────── client_startup.c ────────┘   client_auth.c     └────────────── here ──────────────────┘
  *
  * Startup parameters that equal a fresh session's need nothing; others are tried on a server once, which makes them
@@ -66,12 +66,16 @@ login_say(struct client *c, struct buf *b)
 size_t
 client_login_on_data(struct client *c, struct view in)
 {
-	if (c->login == NULL)
+	if (c->login == NULL) {
 		c->login = heap_alloc(sizeof(*c->login));
+		c->login->needs_header = login_needs_header(c);
+	}
 	size_t at = 0;
 	while (at < in.n && (c->state == CLIENT_STARTUP || c->state == CLIENT_AUTH)) {
 		struct view left = view_from(in, at);
-		size_t used = c->state == CLIENT_STARTUP ? login_on_startup(c, left) : login_on_proof(c, left);
+		size_t used = c->login->needs_header         ? login_on_header(c, left)
+		              : c->state == CLIENT_STARTUP ? login_on_startup(c, left)
+		                                           : login_on_proof(c, left);
 		if (used == 0)
 			break;
 		at += used;
@@ -285,6 +289,18 @@ send_welcome(struct client *c, const struct welcome *w)
 }
 
 static void
+describe_balancer(const struct client *c, char *text, size_t room)
+{
+	char host[64];
+	uint16_t port;
+	text[0] = '\0';
+	if (!c->is_proxied)
+		return;
+	stream_peer_address(&c->stream, host, sizeof(host), &port);
+	snprintf(text, room, " via=%s", host);
+}
+
+static void
 let_in(struct client *c)
 {
 	const struct welcome *w = welcome_for(c);
@@ -293,11 +309,12 @@ let_in(struct client *c)
 	must(w != NULL);
 	send_welcome(c, w);
 	if (c->proxy->config->settings.log_connections) {
-		char host[64], tls[100];
+		char host[64], via[80], tls[100];
 		uint16_t port;
 		client_address_text(c, host, sizeof(host), &port);
+		describe_balancer(c, via, sizeof(via));
 		stream_describe_tls(&c->stream, tls, sizeof(tls));
-		log_info(client_tag(c), "login pool=%s/%s from=%s:%u lane=%s%s%s", c->database->name, c->role->name, host, port,
+		log_info(client_tag(c), "login pool=%s/%s from=%s:%u%s lane=%s%s%s", c->database->name, c->role->name, host, port, via,
 		         lane_name(c->lane), tls[0] ? " tls=" : "", tls);
 	}
 	client_login_free(c);

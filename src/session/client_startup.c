@@ -1,8 +1,10 @@
 /*
  * session/client_startup.c - the first step of a login: encryption, and the startup packet.
  *
- *   [SSLRequest, GSSENCRequest, direct TLS] ─► CancelRequest, or StartupMessage ─► client_auth.c
+ *   [PROXY header] ─► [SSLRequest, GSSENCRequest, direct TLS] ─► CancelRequest, or StartupMessage ─► client_auth.c
  *
+ * Whether a connection begins with a PROXY header is never guessed: one from proxy_protocol_from does, and no other may.
+ * So nobody else can claim an address, and nobody on a balancer's machine comes in under the balancer's own.
  * Startup parameters are honoured exactly or refused, never dropped: what a server has to judge is kept for client_login.c.
  * Source: PostgreSQL 16, 55.2.1 Start-up and 55.2.10 SSL Session Encryption; 18, 54.2.1 for protocol 3.2.
  */
@@ -11,12 +13,75 @@
 #include <string.h>
 #include <strings.h>
 
+#include <arpa/inet.h>
+
+#include "base/log.h"
+#include "config/addresses.h"
 #include "session/cancel.h"
 #include "session/client_login.h"
+#include "wire/proxy_header.h"
 #include "wire/reply.h"
 #include "wire/startup.h"
 
 enum { MINOR_MAX = 2, STARTUP_PARAMS_MAX = 64 };
+
+/* ---- PROXY header ---- */
+
+bool
+login_needs_header(const struct client *c)
+{
+	const char *from = c->proxy->config->settings.proxy_protocol_from;
+	return from[0] && addresses_have(from, &c->where.any);
+}
+
+static void
+carry(struct client *c, const struct proxy_header *h)
+{
+	if (h->family == 4) {
+		c->where.in = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(h->source_port) };
+		memcpy(&c->where.in.sin_addr, h->source, 4);
+	} else {
+		c->where.in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(h->source_port) };
+		memcpy(&c->where.in6.sin6_addr, h->source, 16);
+	}
+	c->is_unix = false; /* it came by the network, and is treated so */
+}
+
+/* With the address of whom it is about: the balancer, or what is mistaken for one. */
+static void
+refuse_header(struct client *c, const char *format)
+{
+	char host[64], text[200];
+	uint16_t port;
+	client_address_text(c, host, sizeof(host), &port);
+	snprintf(text, sizeof(text), format, host);
+	login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_PROTOCOL_VIOLATION, text);
+}
+
+size_t
+login_on_header(struct client *c, struct view in)
+{
+	struct proxy_header h;
+	switch (proxy_header_peek(in, &h)) {
+	case PROXY_HEADER_SHORT:
+		return 0;
+	case PROXY_HEADER_BAD:
+		refuse_header(c, proxy_header_begins(in)
+		                     ? "malformed PROXY header from %s"
+		                     : "connection from %s without the PROXY header that proxy_protocol_from demands of it");
+		return in.n;
+	case PROXY_HEADER_OK:
+		break;
+	}
+	c->login->needs_header = false;
+	c->is_proxied = true;
+	if (h.family)
+		carry(c, &h);
+	log_debug(client_tag(c), "PROXY header, version %u%s", h.version, h.family ? "" : ", without an address");
+	return h.size;
+}
+
+/* ---- encryption ---- */
 
 static void
 answer_encryption(struct client *c, char letter)
@@ -243,6 +308,10 @@ login_on_startup(struct client *c, struct view in)
 		login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_FEATURE_NOT_SUPPORTED, text);
 		return in.n;
 	case STARTUP_BAD:
+		if (proxy_header_begins(in) && !c->is_proxied) {
+			refuse_header(c, "PROXY header from %s, which proxy_protocol_from does not list");
+			return in.n;
+		}
 		break;
 	}
 	login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_PROTOCOL_VIOLATION, "invalid startup packet");

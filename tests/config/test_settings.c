@@ -52,6 +52,8 @@ other_value(const struct setting *row)
 		return "https://other:1";
 	case SETTING_HOSTS:
 		return "other:1";
+	case SETTING_ADDRESSES:
+		return "10.1.0.0/16, unix";
 	case SETTING_STRING:
 	case SETTING_LIST:
 		return row->words ? row->words[1].word : "other";

@@ -108,13 +108,13 @@ class Closed(Exception):
 class Wire:
     """A client. Everything that comes is kept in .heard, so that an assertion can show it."""
 
-    def __init__(self, port: int, host: str = HOST, unix: str = "") -> None:
+    def __init__(self, port: int, host: str = HOST, unix: str = "", source: str = "") -> None:
         if unix:
             self.socket: socket.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(TIMEOUT)
             self.socket.connect(unix)
         else:
-            self.socket = socket.create_connection((host, port), TIMEOUT)
+            self.socket = socket.create_connection((host, port), TIMEOUT, (source, 0) if source else None)
         self.port = port
         self.heard: list[Message] = []
         self.parameters: dict[str, str] = {}
