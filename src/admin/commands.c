@@ -101,8 +101,6 @@ run_pause(struct command_run *run, const struct sentence *said)
 		return fail(run, "already suspended/paused");
 	if (!find_target(run, said, LOOKUP_OR_MAKE, "pause", &d))
 		return COMMAND_FAILED;
-	if (d && d->is_paused)
-		return fail(run, "already suspended/paused");
 	if (d == NULL && run->proxy->state != PROXY_RUNNING)
 		return fail(run, "pooler is shutting down");
 	proxy_pause(run->proxy, d);
@@ -115,6 +113,8 @@ run_resume(struct command_run *run, const struct sentence *said)
 {
 	struct proxy *x = run->proxy;
 	struct database *d;
+	if (said->has_argument && config_is_console(said->argument)) /* which nobody can pause */
+		return fail(run, "database %s is not paused", said->argument);
 	if (!find_target(run, said, LOOKUP_KNOWN, "resume", &d))
 		return COMMAND_FAILED;
 	if (d && !d->is_paused)

@@ -796,8 +796,8 @@ config_load(const char *file, char **environment, struct config_errors *errors)
 {
 	struct ini ini = { .memory = config_memory_new(), .errors = errors, .may_include = true };
 
-	if (file)
-		ini_read_file(&ini, file);
+	if (file) /* its name is in every line, which outlive the caller's */
+		ini_read_file(&ini, config_memory_string(ini.memory, view_of_string(file)));
 	return load(&ini, file, environment, NULL, errors);
 }
 
@@ -806,6 +806,7 @@ config_load_bytes(const char *name, struct view text, char **environment, struct
 {
 	struct ini ini = { .memory = config_memory_new(), .errors = errors };
 
+	name = config_memory_string(ini.memory, view_of_string(name));
 	ini_read_bytes(&ini, name, view_of(config_memory_string(ini.memory, text), text.n));
 	return load(&ini, name, environment, NULL, errors);
 }

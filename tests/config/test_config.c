@@ -14,8 +14,12 @@ static struct config *
 load(const char *text, const char **environment)
 {
 	struct config_errors errors = { 0 };
-	struct config *config = config_load_bytes("memory", view_of_string(text), (char **)environment, &errors);
+	char name[] = "memory", copy[2000]; /* which the configuration may not point into */
+	snprintf(copy, sizeof(copy), "%s", text);
+	struct config *config = config_load_bytes(name, view_of_string(copy), (char **)environment, &errors);
 
+	memset(name, 'x', sizeof(name));
+	memset(copy, 'x', sizeof(copy));
 	ck_assert_msg(config != NULL, "%s", errors.count ? errors.lines[0] : "no error");
 	return config;
 }
