@@ -332,6 +332,8 @@ read_pair(const struct entry_form *form, const struct ini_pair *pair, struct dra
 				  form->section, draft->name, key);
 		return;
 	}
+	if (row->type == SETTING_INT && row->least == NULL && view_is(pair->value, "-1"))
+		return; /* PgBouncer's way to say: as if it were not there */
 	if (!value_store(row, draft, pair->value, memory, &text))
 		config_errors_add(errors, draft->at, "[%s] %s: %s: %s", form->section, draft->name, key, why);
 	else if (row->pending)

@@ -156,9 +156,9 @@ value_read_bool(struct view v, bool *out)
 			return true;
 		}
 	}
-	if (!value_read_int(v, &number) || number < 0 || number > 1)
+	if (!value_read_int(v, &number))
 		return false;
-	*out = number;
+	*out = number != 0; /* any number, as in PgBouncer: tcp_defer_accept = 45 is found in files */
 	return true;
 }
 
