@@ -18,8 +18,9 @@
 struct proxy;
 struct http;
 
-/* Listens on http_port of all of http_addr. NULL: *why says what failed. Not to be called when http_port is 0. */
-struct http *http_open(struct proxy *x, struct text *why);
+/* Serves these listening sockets, which become its own; without any (count 0), listens on http_port of all of http_addr.
+ * NULL: *why says what failed. */
+struct http *http_open(struct proxy *x, const int *sockets, int count, struct text *why);
 void http_close(struct http *h); /* before proxy_free(); NULL is fine */
 
 #endif

@@ -32,6 +32,9 @@ struct listener *listener_open_tcp(struct loop *loop, const char *address, uint1
 /* A socket `path` ("@..." abstract). A stale socket file is replaced; one that answers is an error. */
 struct listener *listener_open_unix(struct loop *loop, const char *path, int mode, const char *group,
                                     const struct listener_options *o, listener_fn *fn, void *context, struct text *why);
+/* A socket that listens already. It is closed with the listener; its file, if it has one, is somebody else's. */
+struct listener *listener_adopt(struct loop *loop, int fd, bool is_unix, const struct listener_options *o, listener_fn *fn,
+                                void *context);
 void listener_tune(struct listener *l, const struct listener_options *o); /* at reload */
 void listener_close(struct listener *l); /* also removes the socket's file; NULL is fine */
 

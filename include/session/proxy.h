@@ -97,7 +97,9 @@ struct proxy {
 
 	void (*on_stop)(void *context);   /* main's: closes the listeners. Called once, when stopping begins */
 	void (*on_reload)(void *context); /* main's: log and listeners as the new configuration says */
-	void *process;                    /* the context of both */
+	void (*on_reloading)(void *context, bool is_over); /* main's: around each reload, whether it succeeds or not */
+	void (*on_stats)(void *context, const char *line); /* main's: the figures of a stats_period */
+	void *process;                    /* the context of them all */
 	struct buf compose;              /* a message being made; whoever makes the next one clears it */
 	struct timer *every_second;
 	struct timer *replan;            /* plans that wait for a time */

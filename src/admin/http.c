@@ -279,16 +279,30 @@ on_request(struct evhttp_request *request, void *context)
 /* ---- open and close ---- */
 
 static bool
-listen_at(struct http *h, const char *address, uint16_t port)
+serve(struct http *h, struct evhttp_bound_socket *bound)
 {
-	if (h->listener_count == LISTENERS_MAX)
-		return false;
-	struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(h->server, address, port);
 	if (bound == NULL)
 		return false;
 	struct evconnlistener *listener = evhttp_bound_socket_get_listener(bound);
 	evconnlistener_set_error_cb(listener, on_accept_error);
 	h->listeners[h->listener_count++] = listener;
+	return true;
+}
+
+static bool
+listen_at(struct http *h, const char *address, uint16_t port)
+{
+	return h->listener_count < LISTENERS_MAX && serve(h, evhttp_bind_socket_with_handle(h->server, address, port));
+}
+
+static bool
+serve_all(struct http *h, const int *sockets, int count, struct text *why)
+{
+	for (int i = 0; i < count; i++)
+		if (h->listener_count == LISTENERS_MAX || !serve(h, evhttp_accept_socket_with_handle(h->server, sockets[i]))) {
+			text_addf(why, "can't serve HTTP on socket %d, which was passed to us", sockets[i]);
+			return false;
+		}
 	return true;
 }
 
@@ -320,7 +334,7 @@ listen_at_all(struct http *h, struct text *why)
 }
 
 struct http *
-http_open(struct proxy *x, struct text *why)
+http_open(struct proxy *x, const int *sockets, int count, struct text *why)
 {
 	struct http *h = heap_alloc(sizeof(*h));
 	h->proxy = x;
@@ -338,7 +352,7 @@ http_open(struct proxy *x, struct text *why)
 	                                              EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
 	evhttp_set_bevcb(h->server, http_on_connect, h);
 	evhttp_set_gencb(h->server, on_request, h);
-	if (listen_at_all(h, why))
+	if (count > 0 ? serve_all(h, sockets, count, why) : listen_at_all(h, why))
 		return h;
 	http_close(h);
 	return NULL;

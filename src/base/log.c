@@ -9,7 +9,9 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,6 +26,7 @@ enum log_level log_level_now = LOG_LEVEL_INFO;
 static struct {
 	enum log_format format;
 	bool to_stderr;
+	bool is_journal; /* stderr leads to systemd's journal */
 	bool to_syslog;
 	int fd; /* -1: no file */
 	char ident[64];
@@ -56,6 +59,19 @@ facility_of(const char *name)
 	return LOG_DAEMON;
 }
 
+/* Source: systemd.exec(5): JOURNAL_STREAM is device:inode of the journal's end; something else may have taken its place. */
+static bool
+is_journal(int fd)
+{
+	const char *journal = getenv("JOURNAL_STREAM");
+	struct stat there;
+	char text[64];
+	if (journal == NULL || fstat(fd, &there) != 0)
+		return false;
+	snprintf(text, sizeof(text), "%llu:%llu", (unsigned long long)there.st_dev, (unsigned long long)there.st_ino);
+	return strcmp(text, journal) == 0;
+}
+
 bool
 log_open(const struct log_target *target)
 {
@@ -70,6 +86,7 @@ log_open(const struct log_target *target)
 	out.fd = fd;
 	out.format = target->format;
 	out.to_stderr = target->to_stderr;
+	out.is_journal = is_journal(STDERR_FILENO);
 	if (out.to_syslog)
 		closelog();
 	out.to_syslog = target->syslog_ident != NULL;
@@ -154,15 +171,16 @@ log_write(enum log_level level, const char *tag, const char *format, ...)
 	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
 
-	char storage[LINE_MAX_BYTES];
-	struct text line = text_in(storage, sizeof(storage) - 2); /* room for an end of line, cut or not */
+	enum { PREFIX = sizeof("<6>") - 1, ROOM = LINE_MAX_BYTES - PREFIX };
+	char all[LINE_MAX_BYTES], *storage = all + PREFIX;
+	struct text line = text_in(storage, ROOM - 2); /* room for an end of line, cut or not */
 	if (out.format == LOG_FORMAT_JSON) {
 		text_add(&line, "{\"time\":\"");
 		add_date(&line, 'T', "Z");
 		text_addf(&line, "\",\"pid\":%d,\"level\":\"%s\",\"who\":", (int)getpid(), levels[level].name);
 		add_json_string(&line, tag);
 		text_add(&line, ",\"text\":");
-		struct text rest = text_in(storage + line.n, sizeof(storage) - 4 - line.n); /* room for "} whatever comes */
+		struct text rest = text_in(storage + line.n, ROOM - 4 - line.n); /* room for "} whatever comes */
 		add_json_string(&rest, message);
 		line.n += rest.n;
 		if (rest.is_cut)
@@ -174,8 +192,12 @@ log_write(enum log_level level, const char *tag, const char *format, ...)
 		text_add_view(&line, view_of_string(message)); /* one line per event, whatever others said */
 	}
 	storage[line.n++] = '\n';
-	if (out.to_stderr)
+	if (out.to_stderr && out.is_journal) { /* sd-daemon(3): the journal takes the priority off again */
+		memcpy(all, (char[]){ '<', (char)('0' + levels[level].priority), '>' }, PREFIX);
+		write_all(STDERR_FILENO, all, PREFIX + line.n);
+	} else if (out.to_stderr) {
 		write_all(STDERR_FILENO, storage, line.n);
+	}
 	if (out.fd >= 0)
 		write_all(out.fd, storage, line.n);
 	if (out.to_syslog)

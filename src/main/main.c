@@ -17,6 +17,7 @@
 #include "admin/http.h"
 #include "base/log.h"
 #include "config/check.h"
+#include "notify.h"
 #include "process.h"
 
 extern char **environ;
@@ -78,7 +79,30 @@ apply_settings(void *context)
 static void
 begin_stop(void *context)
 {
+	notify("STOPPING=1");
 	stop_accepting(context);
+}
+
+static void
+tell_reload(void *context, bool is_over)
+{
+	if (is_over)
+		notify("READY=1");
+	else
+		notify_reloading();
+}
+
+static void
+tell_figures(void *context, const char *line)
+{
+	const struct process *p = context;
+	notify("STATUS=%u clients, %u servers: %s", p->proxy->client_count, p->proxy->servers.count, line);
+}
+
+static void
+tell_alive(void *context)
+{
+	notify("WATCHDOG=1");
 }
 
 /* ---- one place, one process ---- */
@@ -128,6 +152,7 @@ open_everything(struct process *p, struct text *why)
 {
 	const struct settings *set = &p->proxy->config->settings;
 	int old = p->options->takes_place ? pidfile_owner(set->pidfile) : 0;
+	adopt_doors(p);
 	bool ok = old != 0 ? take_place(p, old, why) : pidfile_take(p, set->pidfile, why) && open_ports(p, why);
 	if (!ok)
 		return false;
@@ -136,7 +161,7 @@ open_everything(struct process *p, struct text *why)
 		text_add(why, "nothing to listen on: set listen_addr or unix_socket_dir");
 		return false;
 	}
-	return set->http_port == 0 || (p->http = http_open(p->proxy, why)) != NULL;
+	return open_http(p, why);
 }
 
 /* ---- all of it ---- */
@@ -160,6 +185,8 @@ start(struct process *p)
 	console_install(p->proxy);
 	p->proxy->on_stop = begin_stop;
 	p->proxy->on_reload = apply_settings;
+	p->proxy->on_reloading = tell_reload;
+	p->proxy->on_stats = tell_figures;
 	p->proxy->process = p;
 	take_signals(p); /* before the pid file tells others whom to send them to */
 	if (!open_everything(p, &why)) {
@@ -169,6 +196,9 @@ start(struct process *p)
 	const struct settings *set = &p->proxy->config->settings;
 	log_info("main", "pgsluice " PGSLUICE_VERSION " ready: read-write port %d, read port %d, HTTP port %d, %d cluster(s)",
 	         set->listen_port, set->read_port, set->http_port, p->proxy->config->cluster_count);
+	notify("READY=1\nSTATUS=ready");
+	if (notify_watchdog_us() > 0)
+		p->watchdog = timer_every(p->proxy->loop, notify_watchdog_us(), tell_alive, NULL);
 	if (p->foreground >= 0) {
 		daemon_ready(p);
 		open_log(p, set);
@@ -179,6 +209,9 @@ start(struct process *p)
 static void
 finish(struct process *p)
 {
+	notify("STOPPING=1"); /* also when nobody was waited for */
+	notify_close();
+	timer_free(p->watchdog);
 	for (int i = 0; i < SIGNALS; i++)
 		loop_signal_free(p->signals[i]);
 	close_doors(p);
@@ -237,6 +270,14 @@ main(int argc, char **argv)
 		return 1;
 	}
 	struct process p = { .options = &o, .foreground = -1 };
+	char reason[300];
+	struct text why = TEXT_IN(reason);
+	notify_open();
+	if (!passed_take(&p.passed, &why)) { /* before there is another process: they are for this one */
+		fprintf(stderr, "pgsluice: %s\n", reason);
+		config_free(config);
+		return 1;
+	}
 	if ((o.is_daemon && !(daemon_is_possible(&config->settings) && daemon_begin(&p))) || !become(&config->settings, &o)) {
 		config_free(config);
 		return 1;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "net/listener.h"
+#include "passed.h"
 #include "session/proxy.h"
 
 #ifndef PGSLUICE_VERSION
@@ -29,12 +30,14 @@ struct door {
 	struct listener *listener;
 	struct process *process;
 	enum lane lane;
-	bool is_unix;
+	bool is_unix, is_passed;
 };
 
 struct process {
 	struct proxy *proxy;
 	const struct options *options;
+	struct passed passed; /* sockets that were open before us; in use by doors and http */
+	struct timer *watchdog;
 	struct http *http;
 	struct door doors[LISTENERS_MAX];
 	unsigned door_count;
@@ -49,10 +52,12 @@ int read_options(int argc, char **argv, struct options *o); /* -1: go on; else t
 
 /* doors.c */
 struct listener_options listener_options_of(const struct settings *set);
+void adopt_doors(struct process *p); /* what was passed; it takes the place of what the settings would open */
 bool open_ports(struct process *p, struct text *why); /* all or none */
 void open_unix_sockets(struct process *p);
+bool open_http(struct process *p, struct text *why);
 bool has_doors(const struct process *p);
-void stop_accepting(struct process *p); /* the Unix sockets stay open, for the console */
+void stop_accepting(struct process *p); /* our own Unix sockets stay open, for the console */
 void close_doors(struct process *p);
 
 /* signals.c */

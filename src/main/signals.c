@@ -1,4 +1,9 @@
-/* main/signals.c - what each signal does. */
+/*
+ * main/signals.c - what each signal does.
+ *
+ * SIGTERM is not PgBouncer's SHUTDOWN WAIT_FOR_CLIENTS, which may take for ever: whoever sends it (Docker, Kubernetes,
+ * systemd) kills after 10 to 90 seconds, so transactions have shutdown_timeout to end. SIGINT waits for them without a limit.
+ */
 #include <signal.h>
 #include <string.h>
 
@@ -43,7 +48,10 @@ on_signal(int number, void *context)
 			proxy_pause(x, NULL);
 		break;
 	case SIGUSR2:
-		proxy_resume(x, NULL);
+		if (is_stopping)
+			log_info("main", "it is stopping, which RESUME does not undo");
+		else
+			proxy_resume(x, NULL);
 		break;
 	}
 }

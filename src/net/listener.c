@@ -100,16 +100,22 @@ listener_new(struct loop *loop, listener_fn *fn, void *context, bool is_unix)
 	return l;
 }
 
-static bool
-listener_add(struct listener *l, int fd, int backlog)
+static void
+listener_watch_for(struct listener *l, int fd)
 {
-	if (listen(fd, backlog) != 0)
-		return false;
 	l->fd[l->count] = fd;
 	l->event[l->count] = event_new(l->loop->base, fd, EV_READ | EV_PERSIST, listener_on_readable, l);
 	must(l->event[l->count] != NULL);
 	event_add(l->event[l->count], NULL);
 	l->count++;
+}
+
+static bool
+listener_add(struct listener *l, int fd, int backlog)
+{
+	if (listen(fd, backlog) != 0)
+		return false;
+	listener_watch_for(l, fd);
 	return true;
 }
 
@@ -256,6 +262,16 @@ listener_open_unix(struct loop *loop, const char *path, int mode, const char *gr
 		listener_close(l);
 		return NULL;
 	}
+	return l;
+}
+
+struct listener *
+listener_adopt(struct loop *loop, int fd, bool is_unix, const struct listener_options *o, listener_fn *fn, void *context)
+{
+	struct listener *l = listener_new(loop, fn, context, is_unix);
+	if (!is_unix)
+		tune_tcp(fd, o);
+	listener_watch_for(l, fd);
 	return l;
 }
 

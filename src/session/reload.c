@@ -148,8 +148,8 @@ take_over(struct proxy *x, struct config *now, const struct access *access)
 		x->on_reload(x->process);
 }
 
-bool
-proxy_reload(struct proxy *x, struct text *why)
+static bool
+reload(struct proxy *x, struct text *why)
 {
 	struct config_errors errors = { 0 };
 	const char *file = x->config->settings.conffile;
@@ -170,6 +170,17 @@ proxy_reload(struct proxy *x, struct text *why)
 	take_over(x, now, &access);
 	log_info("config", "reloaded");
 	return true;
+}
+
+bool
+proxy_reload(struct proxy *x, struct text *why)
+{
+	if (x->on_reloading)
+		x->on_reloading(x->process, false);
+	bool is_taken = reload(x, why);
+	if (x->on_reloading)
+		x->on_reloading(x->process, true);
+	return is_taken;
 }
 
 /* ---- SET ---- */

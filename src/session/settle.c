@@ -277,6 +277,19 @@ server_on_second(struct server *s)
 		server_close(s, FAULT_BY_SERVER, "it did not answer in time");
 }
 
+/* PgBouncer's line. */
+static void
+add_figures(struct text *out, const struct stats *sum, uint64_t seconds)
+{
+	uint64_t s = seconds > 0 ? seconds : 1;
+	text_addf(out, "%lu xacts/s, %lu queries/s, in %lu B/s, out %lu B/s, xact %lu us, query %lu us, wait %lu us",
+	          (unsigned long)(sum->transactions / s), (unsigned long)(sum->queries / s),
+	          (unsigned long)(sum->bytes_received / s), (unsigned long)(sum->bytes_sent / s),
+	          (unsigned long)(sum->transaction_us / (sum->transactions ? sum->transactions : 1)),
+	          (unsigned long)(sum->query_us / (sum->queries ? sum->queries : 1)),
+	          (unsigned long)(sum->wait_us / (sum->assignments ? sum->assignments : 1)));
+}
+
 static void
 roll_stats(struct proxy *x)
 {
@@ -299,17 +312,13 @@ roll_stats(struct proxy *x)
 		d->before = d->stats;
 		d->before_us = now;
 	}
-	if (x->config->settings.log_stats) {
-		uint64_t s = (now - x->stats_us) / SECOND_US;
-		if (s == 0)
-			s = 1;
-		log_info("stats", "%lu xacts/s, %lu queries/s, in %lu B/s, out %lu B/s, xact %lu us, query %lu us, wait %lu us",
-		         (unsigned long)(sum.transactions / s), (unsigned long)(sum.queries / s),
-		         (unsigned long)(sum.bytes_received / s), (unsigned long)(sum.bytes_sent / s),
-		         (unsigned long)(sum.transaction_us / (sum.transactions ? sum.transactions : 1)),
-		         (unsigned long)(sum.query_us / (sum.queries ? sum.queries : 1)),
-		         (unsigned long)(sum.wait_us / (sum.assignments ? sum.assignments : 1)));
-	}
+	char line[300];
+	struct text text = TEXT_IN(line);
+	add_figures(&text, &sum, (now - x->stats_us) / SECOND_US);
+	if (x->config->settings.log_stats)
+		log_info("stats", "%s", line);
+	if (x->on_stats)
+		x->on_stats(x->process, line);
 	x->stats_us = now;
 }
 

@@ -230,6 +230,49 @@ def test_reboot_of_nobody_is_a_start(place: Place, backend: str) -> None:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+# Debian's own script.
+
+INIT_SCRIPT = Path("/etc/init.d/pgbouncer")
+IN_ITS_PLACE = """
+mount --bind "$0" /usr/sbin/pgbouncer && mount --bind "$1/etc" /etc/pgbouncer && mount --bind "$1/run" /run/postgresql &&
+mount --bind "$1" /var/log/postgresql || exit 77
+for action in start status start reload restart status stop status stop; do
+	sh /etc/init.d/pgbouncer $action </dev/null >>"$1/said" 2>&1
+	echo "$action $? $(cat /run/postgresql/pgbouncer.pid 2>/dev/null)"
+done
+rm /etc/pgbouncer/pgbouncer.ini && echo "[nonsense]" >/etc/pgbouncer/pgbouncer.ini
+sh /etc/init.d/pgbouncer start </dev/null >>"$1/said" 2>&1
+echo "start $?"
+"""
+
+
+@as_root
+@pytest.mark.skipif(not INIT_SCRIPT.exists() or not shutil.which("unshare"),
+                    reason="no /etc/init.d/pgbouncer, or no unshare to put us in its place for one test only")
+def test_debians_init_script_of_pgbouncer(place: Place) -> None:
+    """With Debian's configuration, but for the port; the program in the place of /usr/sbin/pgbouncer."""
+    where = place.make_dir("deb")
+    for name in ("etc", "run"):
+        (where / name).mkdir()
+        os.chown(where / name, place.uid, place.gid)
+    ini = Path("/etc/pgbouncer/pgbouncer.ini").read_text(encoding="utf-8")
+    place.write(where / "etc" / "pgbouncer.ini", re.sub(r"(?m)^listen_port = .*", f"listen_port = {place.port()}", ini))
+    place.write(where / "etc" / "userlist.txt", "")
+    done = subprocess.run(["unshare", "-m", "sh", "-c", IN_ITS_PLACE, str(kit_sluice.installed(place)), str(where)],
+                          env={**procs.environment(place.root, where), **ENVIRONMENT}, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip(f"no mounts of our own here: {done.stderr.strip()}")
+    rows = [line.split() for line in done.stdout.splitlines()]
+    log = (where / "pgbouncer.log").read_text()
+    assert [(row[0], row[1]) for row in rows] == [
+        ("start", "0"), ("status", "0"), ("start", "0"), ("reload", "0"), ("restart", "0"), ("status", "0"),
+        ("stop", "0"), ("status", "3"), ("stop", "0"), ("start", "1")], (done, (where / "said").read_text(), log)
+    pids = [row[2] if len(row) > 2 else "" for row in rows]
+    assert pids[0] == pids[1] == pids[2] == pids[3] != pids[4] == pids[5] != "" and pids[6] == pids[7] == "", pids
+    assert log.count(" ready: ") == log.count(" stopped") == 2 and log.count(" reloaded") == 1, log
+
+
 # Syslog.
 
 DEV_OF_ITS_OWN = """

@@ -140,6 +140,42 @@ def test_a_second_sigterm_goes_at_once(sluices: Start) -> None:
     assert front.expect_exit() == 0
 
 
+def test_sigint_waits_for_servers_and_a_second_one_does_not(sluices: Start) -> None:
+    front: Sluice = sluices(shutdown_timeout=0)
+    busy, idle = Wire(front.port).login(), Wire(front.port).login()
+    busy.ask("BEGIN")
+    front.send(signal.SIGINT)
+    assert idle.refused()["C"] == "57P01"
+    since = len(front.log_text())
+    front.send(signal.SIGUSR2)
+    front.wait_log("RESUME does not undo", since)
+    front.send(signal.SIGUSR1)
+    assert busy.ask("SELECT 1") == [[b"1"]]
+    assert not front.can_connect()
+    front.send(signal.SIGINT)
+    busy.closed()
+    assert front.expect_exit() == 0
+
+
+def test_sigint_ends_with_the_last_transaction(sluices: Start) -> None:
+    front: Sluice = sluices(shutdown_timeout=0)
+    busy = Wire(front.port).login()
+    busy.ask("BEGIN")
+    front.send(signal.SIGINT)
+    wait_until(lambda: not front.can_connect(), what="closed ports")
+    assert wire.letters(busy.send(wire.query("COMMIT")).ready()) == "CZ"
+    assert front.expect_exit() == 0
+
+
+def test_sigquit_does_not_wait(sluices: Start) -> None:
+    front: Sluice = sluices(shutdown_timeout=600)
+    busy = Wire(front.port).login()
+    busy.ask("BEGIN")
+    front.send(signal.SIGQUIT)
+    busy.closed()
+    assert front.expect_exit() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGINT])
 def test_the_other_ways_to_stop(sluices: Start, number: signal.Signals) -> None:
     front: Sluice = sluices()

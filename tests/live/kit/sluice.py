@@ -74,6 +74,8 @@ class Sluice:
             "unix_socket_dir": self.dir, "auth_file": self.auth_file, **settings,
         }
         self.text = text
+        self.wrapper: list[str] = []  # a program and its arguments, which becomes pgsluice
+        self.pass_fds: tuple[int, ...] = ()
         self.process: subprocess.Popen[bytes] | None = None
         self._started_at = 0  # in the log
         self.write_auth_file()
@@ -93,10 +95,11 @@ class Sluice:
     # Process.
 
     def start(self, wait: bool = True) -> "Sluice":
-        argv = [str(installed(self.place)), *(self.arguments if self.arguments is not None else [str(self.ini)])]
-        limit = {}
+        argv = [*self.wrapper, str(installed(self.place)),
+                *(self.arguments if self.arguments is not None else [str(self.ini)])]
+        limit: dict[str, Any] = {"pass_fds": self.pass_fds}
         if self.nofile:
-            limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.nofile, self.nofile))}
+            limit["preexec_fn"] = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.nofile, self.nofile))
         self._started_at = len(self.log_text())
         self.process = self.place.spawn(argv, cwd=self.dir, log=self.log, env={**SANITIZERS, **self.env}, **limit)
         if self not in running:
