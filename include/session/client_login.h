@@ -24,6 +24,7 @@ struct client_login {
 	uint8_t md5_salt[MD5_SALT_BYTES];
 	struct scram_server scram;
 	bool has_scram, in_sasl;
+	struct passing *passing; /* its cancel request, on the way to a peer; NULL: none */
 };
 
 /* client_startup.c */

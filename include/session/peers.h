@@ -18,7 +18,7 @@
 /* A request on `from` that is for no client of ours. True: it goes on, and `from` is closed when that is done. */
 bool peers_pass_on(struct client *from, uint32_t pid, struct view key, uint32_t hops);
 
-void peers_forget_client(struct client *c); /* the requester is being closed; its request goes on */
+void peers_forget_client(struct client *c); /* it is being closed; if it is a requester, its request goes on */
 void peers_on_second(struct proxy *x);      /* cancel_wait_timeout */
 void peers_on_reload(struct proxy *x);
 void peers_reap(struct proxy *x);           /* proxy_reap only */

@@ -198,7 +198,7 @@ log_left(const struct client *c, const char *reason)
 	char host[64];
 	uint16_t port;
 	client_address_text(c, host, sizeof(host), &port);
-	log_info(client_tag(c), "left during login user=%s from=%s:%u reason=\"%s\"", c->login->user, host, port, reason);
+	log_info(client_tag(c), "left during login user=\"%s\" from=%s:%u reason=\"%s\"", c->login->user, host, port, reason);
 }
 
 static void
@@ -207,7 +207,7 @@ log_closed(const struct client *c, enum fault_by by, const char *reason)
 	if (!c->proxy->config->settings.log_disconnections)
 		return;
 	if (c->database == NULL) {
-		if (c->state == CLIENT_AUTH && !c->is_failed)
+		if (c->state == CLIENT_AUTH && by == FAULT_BY_CLIENT && !c->is_failed)
 			log_left(c, reason);
 		return;
 	}
@@ -226,10 +226,9 @@ client_close(struct client *c, enum fault_by by, const char *reason)
 	if (waiter_is_waiting(&c->waiter) && c->pool)
 		proxy_dirty(x, c->pool);
 	pool_leave(&c->waiter);
-	if (c->state == CLIENT_CANCELLING || c->state == CLIENT_CANCEL_WAITING) {
+	if (c->state == CLIENT_CANCELLING)
 		cancel_forget_client(c);
-		peers_forget_client(c);
-	}
+	peers_forget_client(c);
 	if (c->state == CLIENT_CONSOLE && x->console)
 		x->console->on_close(c);
 	link_abandon(c);

@@ -14,7 +14,7 @@
 #include "base/heap.h"
 #include "base/log.h"
 #include "session/cancel_key.h"
-#include "session/client.h"
+#include "session/client_login.h"
 #include "wire/request.h"
 
 struct peer_pool {
@@ -30,7 +30,7 @@ struct passing {
 	struct stream stream;
 	struct node node;   /* in its peer's lists, then in proxy->closed_passings */
 	struct peer_pool *peer;
-	struct client *from; /* who waits for it; NULL: has left */
+	struct client *from; /* who waits for it, and from->login->passing is this; NULL: has left */
 	struct buf request;
 	uint64_t since_us;
 	char *host;         /* from here on: since it is active */
@@ -91,8 +91,10 @@ passing_finish(struct passing *k)
 	list_append(&p->proxy->closed_passings, &k->node);
 	struct client *from = k->from;
 	k->from = NULL;
-	if (from)
+	if (from) {
+		from->login->passing = NULL;
 		client_close(from, FAULT_BY_CLIENT, "cancel request was passed on");
+	}
 	start_waiting(p);
 }
 
@@ -101,6 +103,8 @@ passing_fail(struct passing *k, const char *why)
 {
 	struct peer_pool *p = k->peer;
 	const struct peer_config *config = config_peer(p->proxy->config, p->id);
+	if (k->is_done)
+		return;
 	p->proxy->counters.cancels_lost++;
 	if (!p->is_down)
 		log_warning("peers", "a cancel request could not be passed on to peer %d at %s port %d: %s", p->id,
@@ -280,32 +284,20 @@ peers_pass_on(struct client *from, uint32_t pid, struct view key, uint32_t hops)
 	request_cancel(&k->request, pid, buf_view(&longer));
 	buf_free(&longer);
 	list_append(&p->waiting, &k->node);
+	from->login->passing = k;
 	client_enter(from, CLIENT_CANCEL_WAITING, "cancel request for a client of a peer");
 	start_waiting(p);
 	return true;
 }
 
 /* Drivers that send a request and leave at once mean it no less. */
-static void
-forget_in(struct list *l, const struct client *c)
-{
-	list_each(l, n, after)
-	{
-		struct passing *k = node_owner(n, struct passing, node);
-		if (k->from == c)
-			k->from = NULL;
-	}
-}
-
 void
 peers_forget_client(struct client *c)
 {
-	list_each(&c->proxy->peers, n, after)
-	{
-		struct peer_pool *p = node_owner(n, struct peer_pool, node);
-		forget_in(&p->waiting, c);
-		forget_in(&p->active, c);
-	}
+	if (c->login == NULL || c->login->passing == NULL)
+		return;
+	c->login->passing->from = NULL;
+	c->login->passing = NULL;
 }
 
 /* The oldest, if it has waited too long. */

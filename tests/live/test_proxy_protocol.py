@@ -245,5 +245,6 @@ def test_health_checks_of_haproxy(front: Sluice, haproxy: Haproxy, place: Place)
     finally:
         checking.stop()
     lines = heard_of(front, since)
-    assert lines and all(re.search(r" info C\d+ left during login user=checker from=127\.0\.0\.\d:\d+ reason=", line) for line in lines)
+    left = re.compile(r' info C\d+ left during login user="checker" from=127\.0\.0\.\d:\d+ reason=')
+    assert lines and all(left.search(line) for line in lines), lines
     assert counter(front, "logins_failed") == failed
