@@ -11,7 +11,7 @@
 enum plan_act {
 	PLAN_NOTHING, /* until something changes, or `again_us` */
 	PLAN_LINK,    /* give slot to waiter */
-	PLAN_OPEN,    /* open a connection to member */
+	PLAN_OPEN,    /* open a connection to member; waiter, if set, is who it will belong to */
 	PLAN_CHECK,   /* slot was idle for long: ask whether it lives */
 	PLAN_ASK,     /* slot's role is in doubt: a bare Sync */
 	PLAN_CLOSE,   /* slot, for the reason in `why` */
@@ -49,9 +49,5 @@ struct plan pool_upkeep(struct pool *p, const struct plan_view *v);
 
 /* Why this idle slot must not be used any more, or NULL. */
 const char *slot_why_close(const struct slot *s, const struct topology *t);
-
-/* The idle slot that was free for longest, in the pools of this database (or role) but not in `except`. Or NULL. */
-struct slot *database_oldest_idle(const struct database *d, const struct pool *except);
-struct slot *role_oldest_idle(const struct role *r, const struct pool *except);
 
 #endif

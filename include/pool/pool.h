@@ -3,7 +3,8 @@
  *
  *   struct database ──┐
  *                     ├── struct pool (database, role) ── struct pool_member (one per member) ── struct slot
- *   struct role ──────┘        └ waiting[LANE_WRITE], waiting[LANE_READ]: strict order of arrival
+ *   struct role ──────┘        └ waiting[LANE_WRITE], waiting[LANE_READ]: strict order of arrival; waiting_own[] likewise,
+ *                                of those who need a connection of their own
  *
  * Owns: the lists and the counts. Never: touches a socket; the session layer's servers and clients hang themselves in by
  * the slot and the waiter that they embed. What should happen next is decided in pool/plan.h.
@@ -33,6 +34,7 @@ enum slot_state {
 	SLOT_TESTED,     /* busy with a question of our own: check, reset, rollback, role */
 	SLOT_ACTIVE,     /* linked to a client */
 	SLOT_CANCELLING, /* free, but a cancel request that was meant for its last client is still under way */
+	SLOT_DEDICATED,  /* one client's from its login to its end: a replication connection. Never idle, never handed on */
 	SLOT_STATES
 };
 
@@ -50,9 +52,10 @@ struct slot {
 
 /* A client in the queue; embedded in struct client. */
 struct waiter {
-	struct node node;  /* in pool->waiting[lane] */
+	struct node node;  /* in pool->waiting[lane], or waiting_own[lane] */
 	uint64_t since_us;
 	enum lane lane;
+	bool needs_own;    /* no slot that exists will do: one is opened for it alone */
 };
 
 /* The slots of one pool on one member. */
@@ -116,11 +119,11 @@ struct pool {
 	struct database *database;
 	struct role *role;       /* whose server connections these are */
 	struct pool_rules rules;
-	struct list waiting[LANES];
+	struct list waiting[LANES], waiting_own[LANES];
 	struct pool_member *at[CLUSTER_MEMBERS_MAX]; /* by member id; NULL until first needed */
 	uint32_t clients;        /* logged in or logging in to this pool */
 	uint32_t servers;
-	bool was_asked[LANES];   /* a client of this lane was here: min_pool_size counts where it went */
+	bool was_asked[LANES];   /* a client of this lane was here: min_pool_size counts where it went. Not one for itself */
 	uint64_t lifetime_us;    /* when a slot was last closed for its age: they go one by one */
 	uint64_t unused_us;      /* since when it has had neither clients nor servers; 0: it has, or nobody asks */
 	char *refusal;           /* what the server said to the last login; NULL: it succeeded */
@@ -143,6 +146,7 @@ void pool_forgive(struct pool *p);
 
 /* The queue. */
 void pool_wait(struct pool *p, struct waiter *w, enum lane lane, uint64_t now_us);
+void pool_wait_again(struct pool *p, struct waiter *w); /* to the front, as long as it has waited: what it got was no good */
 void pool_leave(struct waiter *w); /* harmless when not waiting */
 static inline bool
 waiter_is_waiting(const struct waiter *w)

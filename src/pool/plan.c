@@ -3,73 +3,18 @@
  *
  * For the client that waited longest in each lane: a free slot; else a slot that has to be asked something first; else a
  * new connection where there is room; else patience. Later waiters are looked at only through the number of connections
- * that are on their way: one for each waiter, opened side by side.
+ * that are on their way: one for each waiter, opened side by side. Who needs a connection of its own (replication) gets a
+ * new one, for which an idle one makes room; of the two queues of a lane the one whose first came earlier goes first.
  */
 #include "pool/plan.h"
 
 #include "config/settings.h"
+#include "room.h"
 
 static bool
 is_plain(const struct pool *p)
 {
 	return p->database->load->topology->is_plain;
-}
-
-static uint64_t
-sooner(uint64_t a, uint64_t b)
-{
-	if (a == 0 || b == 0)
-		return a ? a : b;
-	return a < b ? a : b;
-}
-
-/* 0: as many as there is room for. */
-static bool
-is_full(uint32_t count, int limit)
-{
-	return limit > 0 && count >= (uint32_t)limit;
-}
-
-enum room { ROOM_YES, ROOM_NO, ROOM_EVICT };
-
-static enum room
-room_after(struct slot *evicted, struct slot **evict)
-{
-	*evict = evicted;
-	return evicted ? ROOM_EVICT : ROOM_NO;
-}
-
-/*
- * May this pool have another connection to this member? *again_us: when the answer may change by time alone. *evict: of
- * whom the limit in question would have to be freed.
- */
-static enum room
-room_at(const struct pool_member *at, const struct plan_view *v, uint64_t waited_since_us, uint64_t *again_us,
-        struct slot **evict)
-{
-	const struct pool *p = at->pool;
-	if (at->slots[SLOT_LOGIN].count >= LOGINS_AT_ONCE)
-		return ROOM_NO;
-	if (at->retry_us > v->now_us) {
-		*again_us = sooner(*again_us, at->retry_us);
-		return ROOM_NO;
-	}
-	if (is_full(at->count, p->rules.pool_size)) {
-		uint64_t patience = v->settings->reserve_pool_timeout_us;
-		if (p->rules.reserve_pool_size == 0 || patience == 0)
-			return ROOM_NO;
-		if (is_full(at->count, p->rules.pool_size + p->rules.reserve_pool_size))
-			return ROOM_NO;
-		if (v->now_us < waited_since_us + patience) {
-			*again_us = sooner(*again_us, waited_since_us + patience);
-			return ROOM_NO;
-		}
-	}
-	if (is_full(p->database->servers, p->rules.max_db_connections))
-		return room_after(database_oldest_idle(p->database, p), evict);
-	if (is_full(p->role->servers, p->rules.max_user_connections))
-		return room_after(role_oldest_idle(p->role, p), evict);
-	return ROOM_YES;
 }
 
 /* An idle slot that only has to be asked whether it still lives, or whether it was promoted. */
@@ -102,6 +47,21 @@ plan_open(struct pool_member *at, const struct waiter *w, const struct plan_view
 		return (struct plan){ .act = PLAN_OPEN, .member = at->id };
 	case ROOM_EVICT:
 		return (struct plan){ .act = PLAN_EVICT, .slot = evict, .why = "room for another pool" };
+	case ROOM_NO:
+		break;
+	}
+	return (struct plan){ .act = PLAN_NOTHING };
+}
+
+static struct plan
+plan_open_own(struct pool_member *at, struct waiter *w, const struct plan_view *v, uint64_t *again_us)
+{
+	struct slot *evict = NULL;
+	switch (room_for_own(at, v, w->since_us, again_us, &evict)) {
+	case ROOM_YES:
+		return (struct plan){ .act = PLAN_OPEN, .member = at->id, .waiter = w };
+	case ROOM_EVICT:
+		return (struct plan){ .act = PLAN_EVICT, .slot = evict, .why = "room for a replication connection" };
 	case ROOM_NO:
 		break;
 	}
@@ -196,6 +156,61 @@ plan_refuse(const struct pool *p, struct waiter *w)
 }
 
 static struct plan
+plan_no_server(struct waiter *w, const char *why)
+{
+	return (struct plan){
+		.act = PLAN_REFUSE,
+		.waiter = w,
+		.fault = { .by = FAULT_BY_PROXY, .sqlstate = SQLSTATE_CANNOT_CONNECT_NOW,
+		           .text = "no server can take this transaction", .detail = why },
+	};
+}
+
+static struct route_request
+request_of(const struct pool *p, enum lane lane)
+{
+	struct cluster_load *load = p->database->load;
+	return (struct route_request){
+		.lane = lane,
+		.fallback = load->read_fallback,
+		.in_order = p->database->config->load_balance_hosts == LOAD_BALANCE_HOSTS_DISABLE,
+		.busy = load->busy,
+		.recent = &load->recent,
+	};
+}
+
+/* Who needs a connection of its own: a new one, to the member that its lane goes to. */
+static struct plan
+plan_own(struct pool *p, enum lane lane, const struct plan_view *v, uint64_t *again_us)
+{
+	struct node *first = list_first(&p->waiting_own[lane]);
+	if (first == NULL)
+		return (struct plan){ .act = PLAN_NOTHING };
+	struct waiter *w = node_owner(first, struct waiter, node);
+	const struct topology *t = p->database->load->topology;
+	struct route_request request = request_of(p, lane);
+	struct route r;
+	while ((r = route_choose(t, &request)).result == ROUTE_MEMBER) {
+		struct pool_member *at = pool_at(p, t->member[r.index].id);
+		struct plan plan = plan_open_own(at, w, v, again_us);
+		if (plan.act != PLAN_NOTHING)
+			return plan;
+		request.excluded |= UINT64_C(1) << at->id;
+	}
+	if (request.excluded == 0 && r.result == ROUTE_REFUSE)
+		return plan_no_server(w, r.why);
+	/* It tells what it has come to; if that is the wrong one, the client waits on, and the role is known. */
+	for (uint16_t i = 0; i < t->count; i++) {
+		if (!t->member[i].wants_session)
+			continue;
+		struct plan plan = plan_open_own(pool_at(p, t->member[i].id), w, v, again_us);
+		if (plan.act != PLAN_NOTHING)
+			return plan;
+	}
+	return (struct plan){ .act = PLAN_NOTHING };
+}
+
+static struct plan
 plan_lane(struct pool *p, enum lane lane, const struct plan_view *v, uint64_t *again_us)
 {
 	struct node *first = list_first(&p->waiting[lane]);
@@ -208,15 +223,8 @@ plan_lane(struct pool *p, enum lane lane, const struct plan_view *v, uint64_t *a
 	if (s)
 		return (struct plan){ .act = PLAN_LINK, .waiter = w, .slot = s };
 
-	struct cluster_load *load = p->database->load;
-	const struct topology *t = load->topology;
-	struct route_request request = {
-		.lane = lane,
-		.fallback = load->read_fallback,
-		.in_order = p->database->config->load_balance_hosts == LOAD_BALANCE_HOSTS_DISABLE,
-		.busy = load->busy,
-		.recent = &load->recent,
-	};
+	const struct topology *t = p->database->load->topology;
+	struct route_request request = request_of(p, lane);
 	struct pool_member *slow = NULL; /* where logins are late: only when no other member can have one more */
 	struct route r;
 	while ((r = route_choose(t, &request)).result == ROUTE_MEMBER) {
@@ -237,12 +245,7 @@ plan_lane(struct pool *p, enum lane lane, const struct plan_view *v, uint64_t *a
 			return plan;
 	}
 	if (request.excluded == 0 && r.result == ROUTE_REFUSE)
-		return (struct plan){
-			.act = PLAN_REFUSE,
-			.waiter = w,
-			.fault = { .by = FAULT_BY_PROXY, .sqlstate = SQLSTATE_CANNOT_CONNECT_NOW,
-			           .text = "no server can take this transaction", .detail = r.why },
-		};
+		return plan_no_server(w, r.why);
 	/* Without Patroni nobody knows the roles before a session was opened. */
 	for (uint16_t i = 0; i < t->count; i++) {
 		if (!t->member[i].wants_session)
@@ -299,6 +302,16 @@ plan_wanted(struct pool *p, const struct plan_view *v, uint64_t *again_us)
 	return (struct plan){ .act = PLAN_NOTHING };
 }
 
+/* Has the first who needs a connection of its own waited longer than the first of the others? */
+static bool
+is_own_earlier(const struct pool *p, enum lane lane)
+{
+	const struct node *own = list_first(&p->waiting_own[lane]), *other = list_first(&p->waiting[lane]);
+	if (own == NULL || other == NULL)
+		return own != NULL;
+	return node_owner(own, struct waiter, node)->since_us < node_owner(other, struct waiter, node)->since_us;
+}
+
 struct plan
 pool_plan(struct pool *p, const struct plan_view *v)
 {
@@ -306,7 +319,10 @@ pool_plan(struct pool *p, const struct plan_view *v)
 	if (v->is_paused || p->database->is_paused)
 		return (struct plan){ .act = PLAN_NOTHING };
 	for (enum lane lane = 0; lane < LANES; lane++) {
-		struct plan plan = plan_lane(p, lane, v, &again_us);
+		bool own_first = is_own_earlier(p, lane);
+		struct plan plan = own_first ? plan_own(p, lane, v, &again_us) : plan_lane(p, lane, v, &again_us);
+		if (plan.act == PLAN_NOTHING)
+			plan = own_first ? plan_lane(p, lane, v, &again_us) : plan_own(p, lane, v, &again_us);
 		if (plan.act != PLAN_NOTHING)
 			return plan;
 	}
@@ -336,13 +352,20 @@ slot_why_close(const struct slot *s, const struct topology *t)
 	return NULL;
 }
 
+/* Has anybody been here who can use what lies idle? The database that physical replication names need not even exist. */
+static bool
+is_shared(const struct pool *p)
+{
+	return p->was_asked[LANE_WRITE] || p->was_asked[LANE_READ];
+}
+
 /* min_pool_size: where clients of this pool have been sent. */
 static struct plan
 plan_minimum(struct pool *p, const struct plan_view *v)
 {
 	const struct topology *t = p->database->load->topology;
 	uint64_t again_us = 0;
-	if (p->rules.min_pool_size <= 0 || (p->clients == 0 && p->database->config->user == NULL))
+	if (p->rules.min_pool_size <= 0 || !is_shared(p) || (p->clients == 0 && p->database->config->user == NULL))
 		return (struct plan){ .act = PLAN_NOTHING };
 	for (uint16_t i = 0; i < t->count; i++) {
 		const struct member *m = &t->member[i];
@@ -369,7 +392,7 @@ plan_unknown(struct pool *p, const struct plan_view *v)
 {
 	const struct topology *t = p->database->load->topology;
 	uint64_t again_us = 0;
-	if (t->has_patroni || t->is_plain || p->clients == 0)
+	if (t->has_patroni || t->is_plain || p->clients == 0 || !is_shared(p))
 		return (struct plan){ .act = PLAN_NOTHING };
 	for (uint16_t i = 0; i < t->count; i++) {
 		if (!t->member[i].wants_session)
@@ -417,49 +440,4 @@ pool_upkeep(struct pool *p, const struct plan_view *v)
 	if (plan.act == PLAN_NOTHING)
 		plan = plan_unknown(p, v);
 	return plan.act != PLAN_NOTHING ? plan : plan_minimum(p, v);
-}
-
-static struct slot *
-older(struct slot *a, struct slot *b)
-{
-	if (a == NULL || b == NULL)
-		return a ? a : b;
-	return a->free_us <= b->free_us ? a : b;
-}
-
-static struct slot *
-pool_oldest_idle(const struct pool *p)
-{
-	struct slot *oldest = NULL;
-	for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++) {
-		struct node *n = p->at[id] ? list_last(&p->at[id]->slots[SLOT_IDLE]) : NULL;
-		oldest = older(oldest, n ? node_owner(n, struct slot, node) : NULL);
-	}
-	return oldest;
-}
-
-struct slot *
-database_oldest_idle(const struct database *d, const struct pool *except)
-{
-	struct slot *oldest = NULL;
-	list_each(&d->pools, n, after)
-	{
-		struct pool *p = node_owner(n, struct pool, of_database);
-		if (p != except)
-			oldest = older(oldest, pool_oldest_idle(p));
-	}
-	return oldest;
-}
-
-struct slot *
-role_oldest_idle(const struct role *r, const struct pool *except)
-{
-	struct slot *oldest = NULL;
-	list_each(&r->pools, n, after)
-	{
-		struct pool *p = node_owner(n, struct pool, of_role);
-		if (p != except)
-			oldest = older(oldest, pool_oldest_idle(p));
-	}
-	return oldest;
 }

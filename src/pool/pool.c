@@ -7,8 +7,10 @@ void
 pool_init(struct pool *p, struct database *d, struct role *r, const struct pool_rules *rules)
 {
 	*p = (struct pool){ .database = d, .role = r, .rules = *rules };
-	for (int lane = 0; lane < LANES; lane++)
+	for (int lane = 0; lane < LANES; lane++) {
 		list_init(&p->waiting[lane]);
+		list_init(&p->waiting_own[lane]);
+	}
 	list_append(&d->pools, &p->of_database);
 	list_append(&r->pools, &p->of_role);
 }
@@ -63,6 +65,12 @@ count_slot(struct pool_member *at, int by)
 	at->pool->role->servers += (uint32_t)by;
 }
 
+static bool
+is_busy(enum slot_state state)
+{
+	return state == SLOT_ACTIVE || state == SLOT_DEDICATED;
+}
+
 void
 slot_enter(struct slot *s, struct pool_member *at, enum slot_state to, uint64_t now_us)
 {
@@ -72,7 +80,7 @@ slot_enter(struct slot *s, struct pool_member *at, enum slot_state to, uint64_t 
 		node_remove(&s->node);
 	else
 		count_slot(at, +1);
-	if (s->state == SLOT_ACTIVE)
+	if (is_busy(s->state))
 		load->busy[at->id]--;
 	s->at = at;
 	s->state = to;
@@ -81,9 +89,9 @@ slot_enter(struct slot *s, struct pool_member *at, enum slot_state to, uint64_t 
 		s->at = NULL;
 		return;
 	}
-	if (to == SLOT_ACTIVE)
+	if (is_busy(to))
 		load->busy[at->id]++;
-	if (to == SLOT_LOGIN)
+	if (to == SLOT_LOGIN || to == SLOT_DEDICATED)
 		s->born_us = now_us;
 	if (to == SLOT_IDLE)
 		s->free_us = now_us;
@@ -95,8 +103,15 @@ pool_wait(struct pool *p, struct waiter *w, enum lane lane, uint64_t now_us)
 {
 	w->lane = lane;
 	w->since_us = now_us;
-	list_append(&p->waiting[lane], &w->node);
-	p->was_asked[lane] = true;
+	list_append(w->needs_own ? &p->waiting_own[lane] : &p->waiting[lane], &w->node);
+	if (!w->needs_own)
+		p->was_asked[lane] = true;
+}
+
+void
+pool_wait_again(struct pool *p, struct waiter *w)
+{
+	list_prepend(w->needs_own ? &p->waiting_own[w->lane] : &p->waiting[w->lane], &w->node);
 }
 
 void
@@ -173,7 +188,7 @@ pool_waiting(const struct pool *p)
 {
 	uint32_t count = 0;
 	for (int lane = 0; lane < LANES; lane++)
-		count += p->waiting[lane].count;
+		count += p->waiting[lane].count + p->waiting_own[lane].count;
 	return count;
 }
 
@@ -182,9 +197,10 @@ pool_longest_wait_us(const struct pool *p, uint64_t now_us)
 {
 	uint64_t longest = 0;
 	for (int lane = 0; lane < LANES; lane++) {
-		struct node *n = list_first(&p->waiting[lane]);
-		if (n && now_us - node_owner(n, struct waiter, node)->since_us > longest)
-			longest = now_us - node_owner(n, struct waiter, node)->since_us;
+		const struct node *first[] = { list_first(&p->waiting[lane]), list_first(&p->waiting_own[lane]) };
+		for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++)
+			if (first[i] && now_us - node_owner(first[i], struct waiter, node)->since_us > longest)
+				longest = now_us - node_owner(first[i], struct waiter, node)->since_us;
 	}
 	return longest;
 }
@@ -195,6 +211,7 @@ slot_state_name(enum slot_state state)
 	static const char *const names[] = {
 		[SLOT_NONE] = "none",     [SLOT_LOGIN] = "new",     [SLOT_IDLE] = "idle",
 		[SLOT_TESTED] = "tested", [SLOT_ACTIVE] = "active", [SLOT_CANCELLING] = "being_canceled",
+		[SLOT_DEDICATED] = "active",
 	};
 	return names[state];
 }

@@ -498,6 +498,7 @@ START_TEST(without_patroni_a_member_that_came_back_is_looked_for_although_others
 	world_slot(&w.pool, 1, SLOT_IDLE);
 	w.topology->member[2].wants_session = true;
 	ck_assert_int_eq(pool_upkeep(&w.pool, &w.view).act, PLAN_NOTHING); /* nobody is there who could use it */
+	w.pool.was_asked[LANE_WRITE] = true;
 	w.pool.clients = 1;
 	struct plan plan = pool_upkeep(&w.pool, &w.view);
 	ck_assert_int_eq(plan.act, PLAN_OPEN);
@@ -545,6 +546,154 @@ START_TEST(idle_ones_go_down_to_the_minimum_which_is_kept_up)
 }
 END_TEST
 
+static void
+wait_for_own(struct waiter *waiter, enum lane lane)
+{
+	memset(waiter, 0, sizeof(*waiter));
+	waiter->needs_own = true;
+	pool_wait(&w.pool, waiter, lane, w.view.now_us);
+}
+
+/* As replication_open() does. */
+static struct slot *
+open_own(const struct plan *plan, struct waiter *waiter)
+{
+	ck_assert_int_eq(plan->act, PLAN_OPEN);
+	ck_assert_ptr_eq(plan->waiter, waiter);
+	pool_leave(waiter);
+	return world_slot(&w.pool, plan->member, SLOT_DEDICATED);
+}
+
+START_TEST(who_needs_a_connection_of_its_own_gets_a_new_one_and_nobody_else_gets_that)
+{
+	struct waiter own, other;
+	world_begin();
+	w.pool.rules.pool_size = 3;
+	struct slot *idle = world_slot(&w.pool, 0, SLOT_IDLE);
+	wait_for_own(&own, LANE_WRITE);
+	struct plan plan = plan_now();
+	open_own(&plan, &own);
+	ck_assert_uint_eq(plan.member, 0);
+	wait_for(&other, LANE_WRITE);
+	plan = plan_now();
+	ck_assert_int_eq(plan.act, PLAN_LINK);
+	ck_assert_ptr_eq(plan.slot, idle);
+	slot_enter(idle, idle->at, SLOT_ACTIVE, w.view.now_us);
+	ck_assert_int_eq(plan_now().act, PLAN_OPEN); /* what is on its way is not for it */
+	ck_assert_ptr_null(plan_now().waiter);
+	pool_leave(&other);
+
+	wait_for_own(&own, LANE_READ);
+	plan = plan_now();
+	ck_assert_uint_ne(plan.member, 0);
+	open_own(&plan, &own);
+	world_end();
+}
+END_TEST
+
+START_TEST(an_idle_one_makes_room_for_one_of_its_own)
+{
+	struct waiter own;
+	world_begin();
+	struct slot *idle = world_slot(&w.pool, 0, SLOT_IDLE), *busy = world_slot(&w.pool, 0, SLOT_ACTIVE);
+	wait_for_own(&own, LANE_WRITE);
+	struct plan plan = plan_now(); /* pool_size 2 */
+	ck_assert_int_eq(plan.act, PLAN_EVICT);
+	ck_assert_ptr_eq(plan.slot, idle);
+	slot_enter(idle, idle->at, SLOT_NONE, 0);
+	plan = plan_now();
+	open_own(&plan, &own);
+	wait_for_own(&own, LANE_WRITE);
+	ck_assert_int_eq(plan_now().act, PLAN_NOTHING);
+
+	w.pool.rules.pool_size = 9;
+	w.pool.rules.max_db_connections = 3;
+	idle = world_slot(&w.other, 0, SLOT_IDLE);
+	plan = plan_now();
+	ck_assert_int_eq(plan.act, PLAN_EVICT);
+	ck_assert_ptr_eq(plan.slot, idle);
+	slot_enter(idle, idle->at, SLOT_ACTIVE, 0);
+	ck_assert_int_eq(plan_now().act, PLAN_NOTHING);
+	slot_enter(idle, idle->at, SLOT_NONE, 0);
+	slot_enter(busy, busy->at, SLOT_IDLE, w.view.now_us); /* its own pool's too */
+	w.pool.rules.max_db_connections = 0;
+	w.pool.rules.max_user_connections = 2;
+	ck_assert_ptr_eq(plan_now().slot, busy);
+	slot_enter(busy, busy->at, SLOT_NONE, 0);
+	plan = plan_now();
+	open_own(&plan, &own);
+	world_end();
+}
+END_TEST
+
+START_TEST(of_both_queues_who_waits_longest_goes_first_and_holds_up_nobody)
+{
+	struct waiter own, other;
+	world_begin();
+	w.pool.rules.pool_size = 1;
+	struct slot *s = world_slot(&w.pool, 0, SLOT_ACTIVE);
+	wait_for(&other, LANE_WRITE);
+	w.view.now_us++;
+	wait_for_own(&own, LANE_WRITE);
+	ck_assert_int_eq(plan_now().act, PLAN_NOTHING);
+	ck_assert_uint_eq(pool_waiting(&w.pool), 2);
+	slot_enter(s, s->at, SLOT_IDLE, w.view.now_us);
+	ck_assert_int_eq(plan_now().act, PLAN_LINK);
+	pool_leave(&other);
+	w.view.now_us++;
+	wait_for(&other, LANE_WRITE);
+	ck_assert_int_eq(plan_now().act, PLAN_EVICT);
+	s->at->retry_us = w.view.now_us + SECOND_US; /* it can't be opened now: then who can be served is */
+	ck_assert_int_eq(plan_now().act, PLAN_LINK);
+	pool_leave(&other);
+	ck_assert_uint_eq(plan_now().again_us, s->at->retry_us);
+	s->at->retry_us = 0;
+	w.view.is_paused = true;
+	ck_assert_int_eq(plan_now().act, PLAN_NOTHING);
+	pool_leave(&own);
+
+	struct waiter first;
+	w.view.is_paused = false;
+	wait_for_own(&first, LANE_WRITE);
+	wait_for_own(&own, LANE_WRITE);
+	pool_leave(&first);
+	pool_wait_again(&w.pool, &first);
+	w.pool.rules.pool_size = 0;
+	ck_assert_ptr_eq(plan_now().waiter, &first);
+	pool_leave(&first);
+	pool_leave(&own);
+	world_end();
+}
+END_TEST
+
+START_TEST(where_only_replication_was_nothing_is_kept_ready)
+{
+	struct waiter own;
+	world_begin();
+	w.pool.rules.min_pool_size = 2;
+	w.pool.clients = 1;
+	w.database_config.user = "forced";
+	wait_for_own(&own, LANE_WRITE);
+	struct plan plan = plan_now();
+	open_own(&plan, &own);
+	ck_assert_int_eq(pool_upkeep(&w.pool, &w.view).act, PLAN_NOTHING);
+	w.topology->has_patroni = false;
+	w.topology->member[2].wants_session = true;
+	ck_assert_int_eq(pool_upkeep(&w.pool, &w.view).act, PLAN_NOTHING);
+	wait_for_own(&own, LANE_WRITE); /* but nobody leads, and it is itself who asks */
+	world_without_leader();
+	plan = plan_now();
+	ck_assert_uint_eq(plan.member, 2);
+	open_own(&plan, &own);
+	wait_for_own(&own, LANE_READ);
+	w.load.read_fallback = READ_FALLBACK_REFUSE;
+	w.topology->member[1].why_not_read = w.topology->member[2].why_not_read = "it lags";
+	ck_assert_int_eq(plan_now().act, PLAN_REFUSE);
+	pool_leave(&own);
+	world_end();
+}
+END_TEST
+
 int
 main(void)
 {
@@ -572,6 +721,10 @@ main(void)
 		old_ones_go_one_by_one,
 		without_patroni_a_member_that_came_back_is_looked_for_although_others_serve,
 		idle_ones_go_down_to_the_minimum_which_is_kept_up,
+		who_needs_a_connection_of_its_own_gets_a_new_one_and_nobody_else_gets_that,
+		an_idle_one_makes_room_for_one_of_its_own,
+		of_both_queues_who_waits_longest_goes_first_and_holds_up_nobody,
+		where_only_replication_was_nothing_is_kept_ready,
 	};
 	return suite_run("pool/plan", rules, sizeof(rules) / sizeof(rules[0]));
 }
