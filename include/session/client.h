@@ -5,7 +5,7 @@
  *                                                     └► waiting ─► linked      console (database pgsluice)
  *
  * Owns: its stream, its name for things (statements, parameters). Never: frees its server.
- * Invariant: c->link != NULL exactly in CLIENT_LINKED and while a server judges its startup parameters (CLIENT_LEARNING).
+ * Invariant: c->link != NULL exactly in CLIENT_LINKED, CLIENT_REPLICATING and CLIENT_LEARNING.
  */
 #ifndef SESSION_CLIENT_H
 #define SESSION_CLIENT_H
@@ -30,10 +30,11 @@ enum client_state {
 	CLIENT_TLS,        /* handshake */
 	CLIENT_AUTH,       /* asked for a password, or in a SASL exchange */
 	CLIENT_WELCOME,    /* authenticated; waits for a server to learn from what to say at login */
-	CLIENT_LEARNING,   /* linked: a server judges its startup parameters */
+	CLIENT_LEARNING,   /* linked: a server judges its startup parameters, or is opened with them for it alone */
 	CLIENT_IDLE,
 	CLIENT_WAITING,    /* has a request, needs a server */
 	CLIENT_LINKED,
+	CLIENT_REPLICATING, /* its server is its own for life: session/replication.h */
 	CLIENT_CANCEL_WAITING, /* its cancel request is for a client of a peer, to which others go first */
 	CLIENT_CANCELLING, /* asked to cancel somebody's query; waits for it to be delivered */
 	CLIENT_CONSOLE,

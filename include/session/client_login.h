@@ -8,6 +8,7 @@
 #include "auth/method.h"
 #include "auth/scram.h"
 #include "session/client.h"
+#include "session/replication.h"
 
 enum { APPLICATION_NAME_MAX = 63 };
 
@@ -18,6 +19,7 @@ struct client_login {
 	char database[DATABASE_NAME_MAX];
 	char application_name[APPLICATION_NAME_MAX + 1];
 	bool has_application_name;
+	enum replication replication;
 	struct buf pairs; /* name NUL value NUL ...: parameters that a server has to judge; names in lower case */
 	enum auth_method method;
 	struct secret secret;             /* a copy: a reload may replace the users meanwhile. Of nobody: made up */
@@ -42,5 +44,8 @@ bool login_is_too_many(struct client *c); /* refused already, then */
 void login_authenticated(struct client *c);
 void login_refuse(struct client *c, enum fault_by by, const char *sqlstate, const char *text);
 void login_say(struct client *c, struct buf *b); /* frees b */
+bool login_next_pair(const struct buf *pairs, size_t *at, const char **name, const char **value); /* *at starts at 0 */
+/* The server of its own is logged in, and w is what that one says: in. */
+void client_login_dedicated(struct client *c, const struct welcome *w, struct params *p);
 
 #endif

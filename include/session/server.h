@@ -2,9 +2,10 @@
  * session/server.h - a server connection: from connect to its last transaction, as a state machine.
  *
  *   connect ─► tls ─► login ─► settling ─► idle ◄─► linked ─► draining ─► settling ─► idle
+ *                       └► replicating (one client's from the beginning to the end: session/replication.h)
  *
  * Owns: its stream, what was prepared and set there, what it owes. Never: decides who gets it (pool/plan).
- * Invariant: s->link != NULL exactly in SERVER_LINKED; an idle server owes nothing and is in no transaction.
+ * Invariant: s->link != NULL exactly in SERVER_LINKED, and all along where s->replication; an idle server owes nothing and is in no transaction.
  */
 #ifndef SESSION_SERVER_H
 #define SESSION_SERVER_H
@@ -25,6 +26,7 @@ enum server_state {
 	SERVER_CONNECT,  /* name, socket */
 	SERVER_TLS,      /* asked for TLS, or in the handshake */
 	SERVER_LOGIN,    /* startup packet sent */
+	SERVER_REPLICATING,
 	SERVER_SETTLING, /* answers a question of our own: slot TESTED (or LOGIN, before its first use) */
 	SERVER_IDLE,
 	SERVER_LINKED,
@@ -68,6 +70,7 @@ struct server {
 	bool question_failed;
 	bool is_soiled;            /* a client used it since it was last clean */
 	bool knows_role;           /* reports in_hot_standby */
+	uint8_t replication;       /* enum replication; not none: it is its client's own, from its opening on */
 	uint32_t unnamed_of;       /* id of the client whose unnamed statement it holds; 0: nobody's */
 	uint32_t cancels;          /* cancel requests to it under way */
 	struct holdings holdings;
@@ -86,7 +89,8 @@ struct server {
 	char why_state[6];         /* SQLSTATE of it */
 };
 
-void server_open(struct proxy *x, struct pool *p, uint16_t member_id);
+/* for_client: whose own it will be, or NULL. */
+void server_open(struct proxy *x, struct pool *p, uint16_t member_id, struct client *for_client);
 void server_enter(struct server *s, enum server_state to, const char *why);
 
 /* Close it; a linked client is told and closed too. by and why are logged. */
@@ -109,6 +113,7 @@ server_of_slot(struct slot *slot)
 
 /* session/server_answers.c */
 size_t server_answers_on_data(void *owner, struct view in);
+bool server_note_error(struct server *s, const struct error_fields *e); /* true: it is fatal, the server goes */
 
 /* From there: the last answer to a question of ours is in; or it drains, and nothing is owed any more. */
 void server_answered(struct server *s);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "session/client.h"
+#include "session/replication.h"
 #include "session/server.h"
 #include "show_row.h"
 
@@ -127,7 +128,7 @@ add_client(struct show_rows *out, struct client *c)
 	row->user = c->role ? c->role->name : "(nouser)";
 	row->database = client_database(c);
 	row->group_user = c->pool ? c->pool->role->name : row->user;
-	row->replication = "none";
+	row->replication = replication_name(client_replication(c));
 	row->state = client_state_name(c->state);
 	row->order = c->state;
 	client_address_text(c, row->addr, sizeof(row->addr), &port);
@@ -164,6 +165,8 @@ fill_clients(const struct show_table *t, struct proxy *x, struct show_rows *out)
 static const char *
 server_word(const struct server *s)
 {
+	if (s->replication && s->login)
+		return slot_state_name(SLOT_LOGIN);
 	return s->slot.state == SLOT_IDLE && slot_is_used(s->proxy, &s->slot) ? "used" : slot_state_name(s->slot.state);
 }
 
@@ -177,7 +180,7 @@ add_server(struct show_rows *out, struct server *s)
 	row->task = "server";
 	row->user = row->group_user = s->pool->role->name;
 	row->database = s->pool->database->name;
-	row->replication = "none";
+	row->replication = replication_name((enum replication)s->replication);
 	row->state = server_word(s);
 	row->order = s->slot.state;
 	if (s->address_bytes > 0)

@@ -249,7 +249,8 @@ cancel_on_request(struct client *from, uint32_t pid, struct view key)
 		client_close(from, FAULT_BY_CLIENT, "cancelled what was waiting");
 		return;
 	}
-	if (c == NULL || c->link == NULL || owed_is_empty(&c->link->owed)) {
+	bool is_running = c && c->link && (c->state == CLIENT_REPLICATING || !owed_is_empty(&c->link->owed));
+	if (!is_running) {
 		client_close(from, FAULT_BY_CLIENT, "cancel request for nobody");
 		return;
 	}

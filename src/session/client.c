@@ -17,6 +17,7 @@
 #include "session/client_login.h"
 #include "session/link.h"
 #include "session/peers.h"
+#include "session/replication.h"
 #include "session/server.h"
 #include "wire/reply.h"
 
@@ -31,10 +32,11 @@ static const struct {
 	[CLIENT_TLS] = { "login", IN(STARTUP) | IN(CLOSED) },
 	[CLIENT_AUTH] = { "login", IN(WELCOME) | IN(IDLE) | IN(CONSOLE) | IN(CLOSED) },
 	[CLIENT_WELCOME] = { "waiting", IN(LEARNING) | IN(IDLE) | IN(CLOSED) },
-	[CLIENT_LEARNING] = { "active", IN(IDLE) | IN(CLOSED) },
+	[CLIENT_LEARNING] = { "active", IN(IDLE) | IN(WELCOME) | IN(REPLICATING) | IN(CLOSED) },
 	[CLIENT_IDLE] = { "idle", IN(WAITING) | IN(LINKED) | IN(CLOSED) },
 	[CLIENT_WAITING] = { "waiting", IN(LINKED) | IN(IDLE) | IN(CLOSED) },
 	[CLIENT_LINKED] = { "active", IN(IDLE) | IN(CLOSED) },
+	[CLIENT_REPLICATING] = { "active", IN(CLOSED) },
 	[CLIENT_CANCEL_WAITING] = { "waiting_cancel_req", IN(CANCELLING) | IN(CLOSED) },
 	[CLIENT_CANCELLING] = { "active_cancel_req", IN(CLOSED) },
 	[CLIENT_CONSOLE] = { "active", IN(CLOSED) },
@@ -87,7 +89,8 @@ client_on_end(void *owner, enum stream_end why, const char *text)
 	client_close(c, why == STREAM_END_MEMORY ? FAULT_BY_PROXY : FAULT_BY_CLIENT, text);
 }
 
-/* The client does not read fast enough: its server must not be read from, nor may it ask for more. */
+/* The client does not read fast enough: its server must not be read from, nor may it ask for more. What it says while it
+ * replicates is no question: it is read all the same. */
 static void
 client_on_blocked(void *owner)
 {
@@ -373,6 +376,8 @@ client_on_data(void *owner, struct view in)
 		bool is_in = c->state == CLIENT_IDLE || c->state == CLIENT_CONSOLE;
 		return is_in && used < in.n ? used + client_on_data(c, view_from(in, used)) : used;
 	}
+	case CLIENT_REPLICATING:
+		return replication_on_client_data(c, in);
 	case CLIENT_CONSOLE:
 		return client_console(c, in);
 	case CLIENT_CANCEL_WAITING:

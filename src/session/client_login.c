@@ -5,7 +5,8 @@
  *   └───────── client_startup.c ────────┘   client_auth.c     └────────────── here ──────────────────┘
  *
  * Startup parameters that equal a fresh session's need nothing; others are tried on a server once, which makes them
- * canonical or refuses them; the verdict is remembered per pool (pool->learned).
+ * canonical or refuses them; the verdict is remembered per pool (pool->learned). A replication connection has a server of
+ * its own, which is told all of them when it is opened (session/replication.c).
  * What is true only during login lives in c->login and is freed with it.
  */
 #include "session/client_login.h"
@@ -35,6 +36,7 @@ struct learned {
 };
 
 static void login_finish(struct client *c);
+static void wait_for_own(struct client *c);
 
 void
 client_login_free(struct client *c)
@@ -132,7 +134,11 @@ login_authenticated(struct client *c)
 	struct database *d = proxy_database(x, l->database);
 	if (d == NULL) {
 		snprintf(text, sizeof(text), "database \"%s\" does not exist", l->database);
-		login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_INVALID_CATALOG_NAME, text);
+		client_fail(c, &(struct fault){
+			.by = FAULT_BY_CLIENT, .sqlstate = SQLSTATE_INVALID_CATALOG_NAME, .text = text,
+			.hint = l->replication == REPLICATION_PHYSICAL
+			        ? "Physical replication needs an entry \"" REPLICATION_DATABASE "\", or *, in [databases]."
+			        : NULL });
 		return;
 	}
 	if (d->is_disabled) {
@@ -159,7 +165,10 @@ login_authenticated(struct client *c)
 		       "client connections exceeded (max_user_client_connections)");
 		return;
 	}
-	login_finish(c);
+	if (l->replication != REPLICATION_NONE)
+		wait_for_own(c);
+	else
+		login_finish(c);
 }
 
 /* ---- parameters ---- */
@@ -200,8 +209,8 @@ learned_add(struct pool *p, const struct buf *pairs, struct params *params)
 	p->learned = all;
 }
 
-static bool
-next_pair(const struct buf *pairs, size_t *at, const char **name, const char **value)
+bool
+login_next_pair(const struct buf *pairs, size_t *at, const char **name, const char **value)
 {
 	if (*at >= pairs->n)
 		return false;
@@ -218,7 +227,7 @@ skip_usual_pairs(struct client *c)
 	struct buf left = { 0 };
 	size_t at = 0;
 	const char *name, *value;
-	while (next_pair(&c->login->pairs, &at, &name, &value)) {
+	while (login_next_pair(&c->login->pairs, &at, &name, &value)) {
 		const char *usual = params_value(c->pool->base, name);
 		if (usual && strcmp(usual, value) == 0)
 			continue;
@@ -301,26 +310,66 @@ describe_balancer(const struct client *c, char *text, size_t room)
 }
 
 static void
-let_in(struct client *c)
+log_login(const struct client *c)
 {
-	const struct welcome *w = welcome_for(c);
-	if (w == NULL) /* reads that fall back to the leader, or the other way round */
-		w = c->pool->welcome[c->lane == LANE_READ ? LANE_WRITE : LANE_READ];
-	must(w != NULL);
-	send_welcome(c, w);
 	if (c->proxy->config->settings.log_connections) {
 		char host[64], via[80], tls[100];
 		uint16_t port;
 		client_address_text(c, host, sizeof(host), &port);
 		describe_balancer(c, via, sizeof(via));
 		stream_describe_tls(&c->stream, tls, sizeof(tls));
-		log_info(client_tag(c), "login pool=%s/%s from=%s:%u%s lane=%s%s%s", c->database->name, c->role->name, host, port, via,
-		         lane_name(c->lane), tls[0] ? " tls=" : "", tls);
+		bool is_replication = c->login->replication != REPLICATION_NONE;
+		log_info(client_tag(c), "login pool=%s/%s from=%s:%u%s lane=%s%s%s%s%s", c->database->name, c->role->name, host, port,
+		         via, lane_name(c->lane), tls[0] ? " tls=" : "", tls, is_replication ? " replication=" : "",
+		         is_replication ? replication_name(c->login->replication) : "");
 	}
+}
+
+static void
+let_in_with(struct client *c, const struct welcome *w, enum client_state to)
+{
+	send_welcome(c, w);
+	log_login(c);
 	client_login_free(c);
 	cancel_keys_add(c->proxy, c);
-	client_enter(c, CLIENT_IDLE, "logged in");
+	client_enter(c, to, "logged in");
 	stream_resume(&c->stream);
+}
+
+static void
+let_in(struct client *c)
+{
+	const struct welcome *w = welcome_for(c);
+	if (w == NULL) /* reads that fall back to the leader, or the other way round */
+		w = c->pool->welcome[c->lane == LANE_READ ? LANE_WRITE : LANE_READ];
+	must(w != NULL);
+	let_in_with(c, w, CLIENT_IDLE);
+}
+
+void
+client_login_dedicated(struct client *c, const struct welcome *w, struct params *p)
+{
+	params_replace(&c->params, params_ref(p));
+	params_replace(&c->params_at_login, params_ref(p));
+	let_in_with(c, w, CLIENT_REPLICATING);
+}
+
+static void
+wait_for_server(struct client *c)
+{
+	client_enter(c, CLIENT_WELCOME, "needs a server to log in");
+	pool_wait(c->pool, &c->waiter, c->lane, clock_now_us());
+	stream_pause_watching(&c->stream);
+	proxy_dirty(c->proxy, c->pool);
+}
+
+static void
+wait_for_own(struct client *c)
+{
+	if (c->proxy->config->settings.application_name_add_host)
+		add_host_to_name(c);
+	c->waiter.needs_own = true;
+	wait_for_server(c);
 }
 
 /* With all that is known now: in, or to a server first. */
@@ -346,10 +395,7 @@ login_finish(struct client *c)
 		}
 	}
 	if (c->link == NULL) {
-		client_enter(c, CLIENT_WELCOME, "needs a server to log in");
-		pool_wait(p, &c->waiter, c->lane, clock_now_us());
-		stream_pause_watching(&c->stream);
-		proxy_dirty(c->proxy, p);
+		wait_for_server(c);
 		return;
 	}
 	/* Try them on this server, from the state of a fresh session. */
@@ -358,7 +404,7 @@ login_finish(struct client *c)
 	params_difference(s->params, p->base, &sql);
 	size_t at = 0;
 	const char *name, *value;
-	while (next_pair(&l->pairs, &at, &name, &value))
+	while (login_next_pair(&l->pairs, &at, &name, &value))
 		params_add_set(&sql, name, value, false);
 	buf_add_u8(&sql, 0);
 	request_query(&b, (const char *)sql.p);
@@ -391,7 +437,7 @@ client_login_learned(struct client *c, const char *sqlstate, const char *error)
 	params_replace(&s->params, params_without_unreported(s->params));
 	size_t at = 0;
 	const char *name, *value;
-	while (next_pair(&l->pairs, &at, &name, &value))
+	while (login_next_pair(&l->pairs, &at, &name, &value))
 		if (params_value(s->params, name) == NULL)
 			params_replace(&s->params, params_with(s->params, name, value, false));
 	learned_add(c->pool, &l->pairs, s->params);

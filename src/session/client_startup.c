@@ -187,10 +187,15 @@ keep_options(struct client *c, const char *text)
 }
 
 static bool
-is_off(const char *value)
+keep_replication(struct client *c, const char *value)
 {
-	return strcasecmp(value, "false") == 0 || strcasecmp(value, "off") == 0 || strcasecmp(value, "no") == 0 ||
-	       strcmp(value, "0") == 0;
+	char text[120];
+	if (replication_read(value, &c->login->replication))
+		return true;
+	snprintf(text, sizeof(text), "invalid value for parameter \"replication\": \"%.60s\"", value);
+	client_fail(c, &(struct fault){ .by = FAULT_BY_CLIENT, .sqlstate = SQLSTATE_INVALID_PARAMETER_VALUE, .text = text,
+	                                .hint = "Valid values are: \"false\", 0, \"true\", 1, \"database\"." });
+	return false;
 }
 
 static bool
@@ -216,11 +221,8 @@ read_params(struct client *c, struct view params)
 			if (!keep_options(c, value))
 				return false;
 		} else if (strcmp(name, "replication") == 0) {
-			if (!is_off(value)) {
-				login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_FEATURE_NOT_SUPPORTED,
-				       "replication connections are not supported here: connect to the server itself");
+			if (!keep_replication(c, value))
 				return false;
-			}
 		} else if (strncmp(name, "_pq_.", 5) == 0) {
 			continue; /* negotiated below */
 		} else if (!keep_param(c, name, value)) {
@@ -233,7 +235,8 @@ read_params(struct client *c, struct view params)
 		return false;
 	}
 	if (l->database[0] == '\0')
-		snprintf(l->database, sizeof(l->database), "%.63s", l->user);
+		snprintf(l->database, sizeof(l->database), "%.63s",
+		         l->replication == REPLICATION_PHYSICAL ? REPLICATION_DATABASE : l->user);
 	return true;
 }
 
@@ -265,6 +268,10 @@ is_refused_early(struct client *c)
 	}
 	if (x->state >= PROXY_STOPPING_SERVERS && !is_console) {
 		login_refuse(c, FAULT_BY_PROXY, SQLSTATE_ADMIN_SHUTDOWN, "pooler is shutting down");
+		return true;
+	}
+	if (is_console && c->login->replication != REPLICATION_NONE) {
+		login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_FEATURE_NOT_SUPPORTED, "the console has nothing to replicate");
 		return true;
 	}
 	return !is_console && login_is_too_many(c);

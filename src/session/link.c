@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "session/cancel.h"
+#include "session/replication.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
@@ -97,6 +98,10 @@ link_abandon(struct client *c)
 	struct server *s = c->link;
 	if (s == NULL)
 		return;
+	if (s->replication) {
+		replication_abandon(c);
+		return;
+	}
 	bool is_torn = c->in_left > 0 && c->in_goes;
 	account(c, s);
 	c->link = NULL;

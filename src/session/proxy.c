@@ -42,7 +42,7 @@ cut_old_leader(struct proxy *x, const struct cluster_load *load)
 		snprintf(why, sizeof(why), "the leader is now %.*s", MEMBER_NAME_MAX - 1, leader->name);
 		s->slot.is_close_needed = true;
 		if (s->state != SERVER_CLOSED)
-			server_close(s, FAULT_BY_SERVER, why);
+			server_close(s, s->replication ? FAULT_BY_PROXY : FAULT_BY_SERVER, why);
 	}
 }
 
@@ -407,7 +407,7 @@ proxy_reconnect(struct proxy *x, struct database *d)
 	list_each(&x->servers, n, after)
 	{
 		struct server *s = node_owner(n, struct server, node);
-		if (is_of(s->pool, d))
+		if (is_of(s->pool, d) && s->state != SERVER_REPLICATING) /* one that is never free */
 			s->slot.is_close_needed = true;
 	}
 	close_idle(x, d, "reconnect");
@@ -430,7 +430,10 @@ proxy_busy_servers(const struct proxy *x, const struct database *d)
 {
 	uint32_t count = 0;
 	list_each(&x->servers, n, after)
-		count += is_of(node_owner(n, struct server, node)->pool, d);
+	{
+		const struct server *s = node_owner(n, struct server, node);
+		count += is_of(s->pool, d) && !s->replication; /* a stream has no end to wait for */
+	}
 	return count;
 }
 
@@ -450,7 +453,7 @@ proxy_stop(struct proxy *x, enum proxy_state how)
 		{
 			struct client *c = node_owner(n, struct client, node);
 			bool is_between = c->state == CLIENT_LINKED && owed_is_empty(&c->link->owed) && c->link->status == 'I';
-			if (c->state <= CLIENT_WAITING || is_between)
+			if (c->state <= CLIENT_WAITING || c->state == CLIENT_REPLICATING || is_between)
 				client_fail(c, &(struct fault){ .by = FAULT_BY_ADMIN, .sqlstate = SQLSTATE_ADMIN_SHUTDOWN,
 				                                .text = "server shutting down" });
 		}

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "pool/plan.h"
 #include "session/cancel.h"
+#include "session/client_login.h"
 #include "session/link.h"
 #include "wire/request.h"
 
@@ -25,7 +26,8 @@ static const struct {
 } server_states[] = {
 	[SERVER_CONNECT] = { "connect", IN(TLS) | IN(LOGIN) | IN(CLOSED) },
 	[SERVER_TLS] = { "tls", IN(LOGIN) | IN(CLOSED) },
-	[SERVER_LOGIN] = { "login", IN(SETTLING) | IN(IDLE) | IN(CLOSED) },
+	[SERVER_LOGIN] = { "login", IN(SETTLING) | IN(IDLE) | IN(REPLICATING) | IN(CLOSED) },
+	[SERVER_REPLICATING] = { "replicating", IN(CLOSED) },
 	[SERVER_SETTLING] = { "settling", IN(SETTLING) | IN(IDLE) | IN(CLOSED) },
 	[SERVER_IDLE] = { "idle", IN(SETTLING) | IN(LINKED) | IN(CLOSED) },
 	[SERVER_LINKED] = { "linked", IN(IDLE) | IN(SETTLING) | IN(DRAINING) | IN(CLOSED) },
@@ -96,8 +98,9 @@ static void
 server_on_drained(void *owner)
 {
 	struct server *s = owner;
-	if (s->link && !s->link->stream.is_blocked && s->link->state == CLIENT_LINKED)
-		stream_resume(&s->link->stream);
+	struct client *c = s->link;
+	if (c && ((c->state == CLIENT_LINKED && !c->stream.is_blocked) || c->state == CLIENT_REPLICATING))
+		stream_resume(&c->stream);
 }
 
 const struct stream_ops server_ops = {
@@ -109,7 +112,7 @@ const struct stream_ops server_ops = {
 };
 
 void
-server_open(struct proxy *x, struct pool *p, uint16_t member_id)
+server_open(struct proxy *x, struct pool *p, uint16_t member_id, struct client *for_client)
 {
 	struct server *s = heap_alloc(sizeof(*s));
 	s->proxy = x;
@@ -123,13 +126,23 @@ server_open(struct proxy *x, struct pool *p, uint16_t member_id)
 	holdings_init(&s->holdings);
 	list_append(&x->servers, &s->node);
 	x->counters.servers_opened++;
-	slot_enter(&s->slot, pool_at(p, member_id), SLOT_LOGIN, clock_now_us());
+	if (for_client) {
+		s->replication = (uint8_t)for_client->login->replication;
+		s->link = for_client;
+		for_client->link = s;
+	}
+	slot_enter(&s->slot, pool_at(p, member_id), for_client ? SLOT_DEDICATED : SLOT_LOGIN, clock_now_us());
 	server_login_begin(s);
 }
 
 static void
-tell_client(struct client *c, const struct server *s, const char *why)
+tell_client(struct client *c, const struct server *s, enum fault_by by, const char *why)
 {
+	if (s->replication && by != FAULT_BY_SERVER) {
+		client_fail(c, &(struct fault){ .by = by, .sqlstate = SQLSTATE_ADMIN_SHUTDOWN,
+		                                .text = "terminating replication connection", .detail = why });
+		return;
+	}
 	bool is_unknown = !owed_is_empty(&s->owed);
 	struct fault f = {
 		.by = FAULT_BY_SERVER,
@@ -171,7 +184,7 @@ server_close(struct server *s, enum fault_by by, const char *why)
 	bool says_goodbye = s->state == SERVER_IDLE || s->state == SERVER_SETTLING;
 	server_enter(s, SERVER_CLOSED, reason);
 	if (s->link)
-		tell_client(s->link, s, reason);
+		tell_client(s->link, s, by, reason);
 	must(s->link == NULL);
 	cancel_forget_server(s);
 	drop_owed(s);
@@ -182,7 +195,7 @@ server_close(struct server *s, enum fault_by by, const char *why)
 		buf_free(&b);
 	}
 	stream_close(&s->stream);
-	if (s->login && by == FAULT_BY_SERVER)
+	if (s->login && by == FAULT_BY_SERVER && !s->replication)
 		server_login_back_off(s);
 	server_login_free(s);
 	slot_enter(&s->slot, s->slot.at, SLOT_NONE, clock_now_us());

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "session/client.h"
 #include "session/link.h"
+#include "session/replication.h"
 #include "session/server.h"
 #include "wire/reply.h"
 #include "wire/request.h"
@@ -189,7 +190,7 @@ server_run_copy_in(struct server *s, const struct frame *f, struct view all)
 static bool
 server_run_copy_both(struct server *s, const struct frame *f, struct view all)
 {
-	return server_is_wrong(s, "began", f->type); /* replication connections come with their own door */
+	return server_is_wrong(s, "began", f->type); /* of replication connections, which are not read here */
 }
 
 static void
@@ -299,12 +300,18 @@ send_duplicate_error(struct client *c, const char *name)
 	buf_free(&b);
 }
 
-static void
-note_fatal(struct server *s, const struct error_fields *e)
+bool
+server_note_error(struct server *s, const struct error_fields *e)
 {
+	const char *severity = e->severity_nonlocal ? e->severity_nonlocal : e->severity;
+	snprintf(s->why_dying, sizeof(s->why_dying), "%s", e->message ? e->message : "server error");
+	snprintf(s->why_state, sizeof(s->why_state), "%s", e->sqlstate ? e->sqlstate : SQLSTATE_INTERNAL_ERROR);
+	if (severity == NULL || (strcmp(severity, "FATAL") != 0 && strcmp(severity, "PANIC") != 0))
+		return false;
 	s->is_dying = true;
 	if (e->sqlstate && strncmp(e->sqlstate, "57P0", 4) == 0)
 		cluster_report_session(s->pool->database->load->cluster, s->slot.at->id, SESSION_SHUTTING_DOWN);
+	return true;
 }
 
 /* "prepared statement "pgsluice_7" does not exist", or exists already. */
@@ -322,12 +329,7 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 	struct error_fields e = { 0 };
 	if (frame_is_whole(f) && !error_read(f->body, &e))
 		return server_is_wrong(s, "sent a malformed", f->type);
-	const char *severity = e.severity_nonlocal ? e.severity_nonlocal : e.severity;
-	bool is_fatal = severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
-	snprintf(s->why_dying, sizeof(s->why_dying), "%s", e.message ? e.message : "server error");
-	snprintf(s->why_state, sizeof(s->why_state), "%s", e.sqlstate ? e.sqlstate : SQLSTATE_INTERNAL_ERROR);
-	if (is_fatal)
-		note_fatal(s, &e);
+	bool is_fatal = server_note_error(s, &e);
 	if (e.sqlstate && strcmp(e.sqlstate, SQLSTATE_READ_ONLY_TRANSACTION) == 0 && !s->slot.is_standby && s->knows_role)
 		cluster_poll_now(s->pool->database->load->cluster, "a server refused a write: read-only transaction");
 
@@ -465,8 +467,8 @@ size_t
 server_answers_on_data(void *owner, struct view in)
 {
 	struct server *s = owner;
-	if (s->state <= SERVER_LOGIN)
-		return server_login_on_data(s, in);
+	if (s->state <= SERVER_REPLICATING)
+		return s->state == SERVER_REPLICATING ? replication_on_server_data(s, in) : server_login_on_data(s, in);
 	size_t at = 0;
 	struct database *d = s->pool->database;
 	s->request_us = clock_now_us();

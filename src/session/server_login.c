@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "cluster/topology.h"
 #include "session/client.h"
+#include "session/replication.h"
 #include "session/role_keys.h"
 #include "session/server.h"
 #include "wire/reply.h"
@@ -76,19 +77,25 @@ login_failed(struct server *s, enum login_failure how, const char *sqlstate, con
 	struct pool *p = s->pool;
 	struct pool_member *at = s->slot.at;
 	char text[256];
+	bool is_plain = p->database->load->topology->is_plain;
+	bool may_try_again = how == LOGIN_UNREACHABLE && !is_plain;
 	snprintf(text, sizeof(text), "%s", why);
 	s->proxy->counters.servers_failed++;
-	at->retry_us = clock_now_us() + retry_after(s, how);
-	at->failures++;
+	if (!s->replication || may_try_again) { /* what is refused to replication may be granted to others */
+		at->retry_us = clock_now_us() + retry_after(s, how);
+		at->failures++;
+	}
 	if (how == LOGIN_UNREACHABLE)
 		cluster_report_session(p->database->load->cluster, at->id, SESSION_REFUSED);
-	if (how == LOGIN_REFUSED || (how == LOGIN_UNREACHABLE && p->database->load->topology->is_plain)) {
+	if (!s->replication && (how == LOGIN_REFUSED || (how == LOGIN_UNREACHABLE && is_plain))) {
 		heap_free(p->refusal);
 		p->refusal = heap_string(text);
 		snprintf(p->refusal_state, sizeof(p->refusal_state), "%s", sqlstate);
 	}
 	log_warning(server_tag(s), "login to %s:%u as %s/%s failed: %s", s->login->host, s->login->port,
 	            p->database->name, p->role->name, text);
+	if (s->replication)
+		replication_on_failure(s, may_try_again, sqlstate, text);
 	server_close(s, FAULT_BY_SERVER, text);
 }
 
@@ -183,7 +190,10 @@ send_startup(struct server *s)
 		}
 	pairs[n] = NULL;
 	struct buf b = { 0 };
-	request_startup(&b, 0, pairs);
+	if (s->replication)
+		replication_add_startup(s, &b);
+	else
+		request_startup(&b, 0, pairs);
 	server_enter(s, SERVER_LOGIN, "connected");
 	stream_put(&s->stream, buf_view(&b));
 	buf_free(&b);
@@ -419,6 +429,10 @@ on_error(struct server *s, const struct frame *f)
 		how = LOGIN_UNREACHABLE; /* starting up, shutting down */
 	else if (strcmp(state, SQLSTATE_TOO_MANY_CONNECTIONS) == 0)
 		how = s->pool->servers > 1 ? LOGIN_BUSY : LOGIN_REFUSED;
+	if (s->replication && (how != LOGIN_UNREACHABLE || s->pool->database->load->topology->is_plain)) {
+		client_send(s->link, view_of(f->body.p - FRAME_HEAD_BYTES, f->size)); /* word for word */
+		s->is_dying = true;
+	}
 	login_failed(s, how, state, e.message);
 }
 
@@ -498,6 +512,15 @@ welcome_put(struct welcome **at, const struct buf *facts)
 }
 
 static void
+log_ready(const struct server *s)
+{
+	if (s->proxy->config->settings.log_connections)
+		log_info(server_tag(s), "ready pool=%s/%s server=%s:%u pid=%u role=%s%s", s->pool->database->name,
+		         s->pool->role->name, s->login->host, s->login->port, s->pid, s->slot.is_standby ? "standby" : "primary",
+		         s->replication ? " replication" : "");
+}
+
+static void
 teach_pool(struct server *s)
 {
 	struct pool *p = s->pool;
@@ -521,6 +544,12 @@ server_login_next(struct server *s)
 {
 	struct server_login *l = s->login;
 	const char *connect_query = s->pool->database->config->connect_query;
+	if (s->replication) { /* nothing is asked, and nobody learns from it: its parameters are its client's */
+		log_ready(s);
+		replication_on_ready(s, &(struct welcome){ .facts = l->facts });
+		server_login_free(s);
+		return;
+	}
 	if (!s->knows_role && !l->asked_recovery && !s->pool->database->load->topology->is_plain) {
 		l->asked_recovery = true;
 		server_ask(s, QUESTION_RECOVERY, "SELECT pg_catalog.pg_is_in_recovery()");
@@ -534,9 +563,7 @@ server_login_next(struct server *s)
 		server_ask(s, QUESTION_CONNECT, connect_query);
 		return;
 	}
-	if (s->proxy->config->settings.log_connections)
-		log_info(server_tag(s), "ready pool=%s/%s server=%s:%u pid=%u role=%s", s->pool->database->name,
-		         s->pool->role->name, l->host, l->port, s->pid, s->slot.is_standby ? "standby" : "primary");
+	log_ready(s);
 	teach_pool(s);
 	server_login_free(s);
 	s->slot.born_us = clock_now_us();

@@ -13,6 +13,7 @@
 #include "session/client.h"
 #include "session/link.h"
 #include "session/peers.h"
+#include "session/replication.h"
 #include "session/role_keys.h"
 #include "session/server.h"
 #include "wire/reply.h"
@@ -84,7 +85,10 @@ carry_out(struct proxy *x, struct pool *p, const struct plan *plan)
 		give(plan->waiter, plan->slot);
 		break;
 	case PLAN_OPEN:
-		server_open(x, p, plan->member);
+		if (plan->waiter)
+			replication_open(client_of_waiter(plan->waiter), plan->member);
+		else
+			server_open(x, p, plan->member, NULL);
 		break;
 	case PLAN_CHECK:
 		check(server_of_slot(plan->slot), &x->config->settings);
@@ -201,6 +205,7 @@ client_on_second(struct client *c)
 			time_out(c, SQLSTATE_CANNOT_CONNECT_NOW, "client_login_timeout");
 		return;
 	case CLIENT_CANCEL_WAITING:
+	case CLIENT_REPLICATING: /* a stream is silent for long, or never ends: no limit of time is meant for it */
 	case CLIENT_CANCELLING:
 	case CLIENT_CONSOLE:
 	case CLIENT_CLOSED:

@@ -12,7 +12,7 @@
 static bool
 is_concerned(const struct client *c)
 {
-	return c->state >= CLIENT_WELCOME && c->state <= CLIENT_LINKED;
+	return c->state >= CLIENT_WELCOME && c->state <= CLIENT_REPLICATING;
 }
 
 static bool

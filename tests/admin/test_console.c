@@ -509,7 +509,7 @@ add_server(void)
 {
 	struct database *shop = proxy_database(x, "shop");
 	struct pool *p = proxy_pool(x, shop, proxy_role(x, "app"));
-	server_open(x, p, shop->load->topology->member[0].id);
+	server_open(x, p, shop->load->topology->member[0].id, NULL);
 	return node_owner(list_last(&x->servers), struct server, node);
 }
 

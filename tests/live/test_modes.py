@@ -250,7 +250,8 @@ def test_welcome_reports_what_the_server_reports(two: Sluice, postgres: Postgres
     ({"options": "-c max_connections=3"}, "55P02"),
     ({"options": "-c wal_level=logical"}, "55P02"),
     ({"client_encoding": "klingon"}, "22023"),
-    ({"replication": "database"}, "0A000"),
+    ({"replication": "database"}, "42501"),
+    ({"replication": "perhaps"}, "22023"),
     ({"options": "--"}, "0A000"),
 ], ids=str)
 def test_parameters_that_cannot_be_honoured_are_refused(two: Sluice, parameters: dict[str, str], sqlstate: str) -> None:

@@ -3,7 +3,8 @@
  *
  * The servers know just enough of PostgreSQL to answer: a statement "row MARK" gives a row with the mark, and so on. Every
  * client's marks begin with its own number, or with "all". Clients send in pieces, leave at any byte, stop reading; servers
- * refuse, die, stop in the middle of a message, and now and then say what nobody asked for. CHAOS_SEED and CHAOS_STEPS.
+ * refuse, die, stop in the middle of a message, and now and then say what nobody asked for. Some clients replicate: the
+ * server that was opened for one hears of nobody else, and nobody else hears of it. CHAOS_SEED and CHAOS_STEPS.
  */
 #include <check.h>
 #include <stdarg.h>
@@ -28,6 +29,8 @@ struct person {
 	struct wire *wire;
 	struct buf says;       /* not delivered yet */
 	unsigned number;       /* of a client: in its marks */
+	unsigned owner;        /* of a server that replicates: the number of the client that it was opened for */
+	bool is_replicating, is_both; /* of a client; of a server: in a CopyBoth */
 	bool is_standby;       /* of a server: has said so */
 	bool is_in, is_first, is_skipping, is_in_copy, is_simple_copy;
 	char status;           /* of a server: I, T, E */
@@ -178,18 +181,69 @@ server_copy(struct person *s, const struct words *w)
 	}
 }
 
+/* Its client's number by its application_name, if it is to replicate. */
+static unsigned
+owner_of(const struct words *w)
+{
+	bool replicates = false;
+	unsigned owner = 0;
+	for (int i = 1; i < w->n; i++) {
+		replicates |= strcmp(w->at[i], "replication=database") == 0;
+		sscanf(w->at[i], "application_name=c%u", &owner);
+	}
+	expect(!replicates || owner > 0, "a server is to replicate for nobody");
+	return replicates ? owner : 0;
+}
+
+/* What one client alone may say, to this server alone. */
+static void
+check_owner(const struct person *s, const struct words *w)
+{
+	unsigned number = 0;
+	bool is_marked = sscanf(w->at[1], "row c%u", &number) == 1 || sscanf(w->at[1], "c%u", &number) == 1;
+	if (s->owner)
+		expect(!is_marked || number == s->owner, "the server of c%u has heard %s", s->owner, w->at[1]);
+	else
+		expect(strcmp(w->at[1], "replicate") != 0, "an ordinary server is asked to replicate");
+}
+
+static bool
+server_replicates(struct person *s, const struct words *w)
+{
+	if (!s->is_both && strcmp(w->at[0], "Query") == 0 && strcmp(w->at[1], "replicate") == 0) {
+		s->is_both = true;
+		say(s, true, "CopyBothResponse");
+		return true;
+	}
+	if (s->is_both && strcmp(w->at[0], "CopyDone") == 0) {
+		s->is_both = false;
+		say(s, true, "CopyDone | CommandComplete \"START_STREAMING\"");
+		server_is_ready(s);
+	}
+	return s->is_both || strcmp(w->at[0], "CopyDone") == 0;
+}
+
 static void
 server_hears(struct person *s, const struct words *w)
 {
 	const char *what = w->at[0];
 	char *text;
+	if (strcmp(what, "Query") == 0 || strcmp(what, "CopyData") == 0)
+		check_owner(s, w);
 	if (strcmp(what, "StartupMessage") == 0) {
+		s->owner = owner_of(w);
+		if (s->owner && below(20) == 0) {
+			say(s, true, "ErrorResponse FATAL 53300 \"too many walsenders, c%u\"", s->owner);
+			return;
+		}
 		say(s, true, "Authentication 0 | ParameterStatus server_version 16.1 | ParameterStatus application_name \"\" | "
 		             "BackendKeyData %u keyy", (unsigned)s->wire->fd);
 		s->is_standby = s->wire->port == leader_port; /* so that it tells */
 		server_is_ready(s);
 	} else if (strcmp(what, "CancelRequest") == 0 || strcmp(what, "Terminate") == 0) {
 		fake_end(s->wire);
+	} else if (s->owner && server_replicates(s, w)) {
+		return;
 	} else if (s->is_in_copy) {
 		server_copy(s, w);
 	} else if (strcmp(what, "Sync") == 0) {
@@ -265,6 +319,8 @@ server_acts(struct person *s)
 			trace(s, true, "hears", line);
 			server_hears(s, &w);
 		}
+	if (s->is_both && below(2))
+		say(s, true, "CopyData c%u", s->owner);
 	if (s->says.n > 0) {
 		size_t n = below(3) ? s->says.n : 1 + below((unsigned)s->says.n);
 		struct buf piece = { 0 };
@@ -283,7 +339,25 @@ client_comes(struct person *c)
 	buf_free(&c->says);
 	*c = (struct person){ .wire = fake_accept_begin(), .number = ++numbers };
 	proxy_accept(x, c->wire->fd, false, false, below(3) ? LANE_WRITE : LANE_READ);
-	say(c, false, "StartupMessage user=%s database=app%s", below(4) ? "app" : "other", below(3) ? "" : " search_path=x");
+	c->is_replicating = below(10) == 0;
+	const char *user = below(4) ? "app" : "other";
+	if (c->is_replicating)
+		say(c, false, "StartupMessage user=%s database=app replication=database application_name=c%u", user, c->number);
+	else
+		say(c, false, "StartupMessage user=%s database=app%s", user, below(3) ? "" : " search_path=x");
+}
+
+static void
+client_replicates(struct person *c)
+{
+	switch (below(9)) {
+	case 0: say(c, false, "Query replicate"); break;
+	case 1: say(c, false, "CopyDone"); break;
+	case 2: say(c, false, "Query \"row c%u\"", c->number); break;
+	case 3: say(c, false, below(3) ? "Sync" : "Terminate"); break;
+	case 4: say(c, false, below(10) ? "Flush" : "raw 00"); break;
+	default: say(c, false, "CopyData c%u", c->number); break;
+	}
 }
 
 /* One request or several; marks of its own, statements under few names, whose texts everybody may use. */
@@ -324,6 +398,10 @@ client_hears(struct person *c)
 		expect(heard != HEARD_NONSENSE, "c%u has got bytes that are no message", c->number);
 		if (heard == HEARD_HALF)
 			return;
+		if (strcmp(w.at[0], "CopyData") == 0)
+			expect(strcmp(w.at[1], mark) == 0, "c%u has got the log of %s", c->number, w.at[1]);
+		if (strcmp(w.at[0], "ErrorResponse") == 0 && strncmp(w.at[3], "too many walsenders", 19) == 0)
+			expect(strcmp(strrchr(w.at[3], 'c'), mark) == 0, "c%u was told: %s", c->number, w.at[3]);
 		if (strcmp(w.at[0], "DataRow") == 0 && strcmp(w.at[1], "foreign") != 0)
 			expect(strcmp(w.at[1], mark) == 0 || strncmp(w.at[1], "all", 3) == 0, "c%u has got the row of %s",
 			              c->number, w.at[1]);
@@ -368,8 +446,12 @@ client_acts(struct person *c)
 		fake_drain(c->wire);
 	else if (dice < 65 && c->is_in)
 		client_cancels(c);
-	else if (dice < 300 && c->is_in && c->says.n < 2000)
-		client_asks(c);
+	else if (dice < 300 && c->is_in && c->says.n < 2000) {
+		if (c->is_replicating)
+			client_replicates(c);
+		else
+			client_asks(c);
+	}
 	if (c->says.n > 0 && !c->wire->has_ended) {
 		size_t n = below(3) ? c->says.n : 1 + below((unsigned)c->says.n);
 		struct buf piece = { 0 };

@@ -53,7 +53,7 @@ class Postgres:
             conf.writelines(f"{name} = '{value}'\n" for name, value in parameters.items())
         rows = [f"host all {user} 127.0.0.0/8 {how}" for user, how in ASKS.items()]
         rows += ["hostssl all tls_only 127.0.0.0/8 scram-sha-256", "hostnossl all tls_only 127.0.0.0/8 reject",
-                 "local all all scram-sha-256", "host all all 127.0.0.0/8 scram-sha-256"]
+                 "local all all scram-sha-256", "host all,replication all 127.0.0.0/8 scram-sha-256"]
         self.place.write(self.data / "pg_hba.conf", "\n".join(rows) + "\n")
 
     def start(self) -> None:
