@@ -1,13 +1,11 @@
 /* auth/users.c - see the header. */
 #include "auth/users.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "auth/file.h"
 #include "auth/mock.h"
 #include "base/heap.h"
 
@@ -248,43 +246,17 @@ users_parse(struct view text, const char *origin, bool is_inline, struct users *
 	return users_finish(u, read_text(u, text, origin, is_inline, why), out);
 }
 
-/* Read the file as it is now; what is added meanwhile changes its stamp, so that it is read again. */
-static const char *
-read_file(int fd, struct buf *out)
-{
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return strerror(errno);
-	if (!S_ISREG(st.st_mode))
-		return "it is not a regular file";
-	if ((uint64_t)st.st_size > USERS_FILE_MAX || !buf_try_reserve(out, (size_t)st.st_size + 1))
-		return "it is too large";
-	while (out->n < (size_t)st.st_size) {
-		ssize_t n = read(fd, out->p + out->n, (size_t)st.st_size - out->n);
-		if (n < 0 && errno != EINTR)
-			return strerror(errno);
-		if (n == 0)
-			break;
-		out->n += n > 0 ? (size_t)n : 0;
-	}
-	return NULL;
-}
-
 static enum users_result
 load_file(struct users *into, const char *path, struct text *why)
 {
 	struct buf bytes = { NULL, 0, 0 };
 	enum users_result result = USERS_NO_FILE;
 
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hang us */
-	const char *error = read_file(fd, &bytes);
+	const char *error = file_read(path, USERS_FILE_MAX, &bytes, NULL);
 	if (error)
 		text_addf(why, "auth_file: %s: can't read it: %s", path, error);
 	else
 		result = read_text(into, buf_view(&bytes), path, false, why);
-	if (fd >= 0)
-		close(fd);
 	digest_erase(bytes.p, bytes.room);
 	buf_free(&bytes);
 	return result;
