@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #include <event2/event_struct.h>
 
@@ -93,6 +94,16 @@ bool stream_has_alpn(const struct stream *s);
 size_t stream_binding_hash(const struct stream *s, uint8_t out[TLS_HASH_MAX]);
 /* "TLSv1.3/TLS_AES_256_GCM_SHA384" into text, or "" in clear. */
 void stream_describe_tls(const struct stream *s, char *text, size_t room);
+
+/*
+ * Whose certificate the client has shown: the common name of its subject in UTF-8, or the whole subject as RFC 2253 writes
+ * it. False: none was shown, none was checked, it has no such name, or one with a zero byte in it or too long for room.
+ */
+bool stream_peer_common_name(const struct stream *s, char *out, size_t room);
+bool stream_peer_distinguished_name(const struct stream *s, char *out, size_t room);
+bool stream_has_peer_certificate(const struct stream *s); /* shown and found good */
+/* Whose process is at the other end of a Unix socket. False: the system does not say. */
+bool stream_peer_uid(const struct stream *s, uid_t *uid);
 
 /* Send. The view of stream_send() stays the caller's and must be good until the next loop_flush(), which follows each
  * event; stream_put() copies. */

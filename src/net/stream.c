@@ -19,6 +19,7 @@
 
 #include <arpa/inet.h>
 #include <event2/event.h>
+#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -802,6 +803,74 @@ stream_describe_tls(const struct stream *s, char *text, size_t room)
 	text[0] = '\0';
 	if (s->ssl && !s->is_in_handshake)
 		snprintf(text, room, "%s/%s", SSL_get_version(s->ssl), SSL_get_cipher_name(s->ssl));
+}
+
+/* ---- who the peer is ---- */
+
+/* Belongs to the session. NULL: none, or none that was checked. */
+static X509 *
+peer_certificate(const struct stream *s)
+{
+	if (s->ssl == NULL || s->is_in_handshake || !(SSL_get_verify_mode(s->ssl) & SSL_VERIFY_PEER) ||
+	    SSL_get_verify_result(s->ssl) != X509_V_OK)
+		return NULL;
+	return SSL_get0_peer_certificate(s->ssl);
+}
+
+bool
+stream_has_peer_certificate(const struct stream *s)
+{
+	return peer_certificate(s) != NULL;
+}
+
+/* Into out with a NUL behind it, unless there is one in it. */
+static bool
+take_name(const void *p, size_t n, char *out, size_t room)
+{
+	out[0] = '\0';
+	if (p == NULL || n == 0 || n >= room || memchr(p, 0, n))
+		return false;
+	memcpy(out, p, n);
+	out[n] = '\0';
+	return true;
+}
+
+bool
+stream_peer_common_name(const struct stream *s, char *out, size_t room)
+{
+	X509 *x = peer_certificate(s);
+	X509_NAME *subject = x ? X509_get_subject_name(x) : NULL;
+	int at = subject ? X509_NAME_get_index_by_NID(subject, NID_commonName, -1) : -1;
+	unsigned char *utf8 = NULL;
+	int n = at < 0 ? -1 : ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+	bool ok = take_name(utf8, n > 0 ? (size_t)n : 0, out, room);
+	OPENSSL_free(utf8);
+	return ok;
+}
+
+bool
+stream_peer_distinguished_name(const struct stream *s, char *out, size_t room)
+{
+	X509 *x = peer_certificate(s);
+	BIO *text = x ? BIO_new(BIO_s_mem()) : NULL;
+	char *p = NULL;
+	long n = 0;
+	if (text && X509_NAME_print_ex(text, X509_get_subject_name(x), 0, XN_FLAG_RFC2253) >= 0)
+		n = BIO_get_mem_data(text, &p);
+	bool ok = take_name(p, n > 0 ? (size_t)n : 0, out, room);
+	BIO_free(text);
+	return ok;
+}
+
+bool
+stream_peer_uid(const struct stream *s, uid_t *uid)
+{
+	struct ucred peer;
+	socklen_t n = sizeof(peer);
+	if (getsockopt(s->fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0)
+		return false;
+	*uid = peer.uid;
+	return true;
 }
 
 /* ---- addresses and socket options ---- */

@@ -174,7 +174,9 @@ void
 stream_open(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops, void *owner)
 {
 	*s = (struct stream){ .loop = loop, .fd = fd, .ops = ops, .owner = owner };
-	wire_of(s)->stream = s;
+	struct wire *w = wire_of(s);
+	w->stream = s;
+	s->ssl = w->is_tls ? (struct ssl_st *)(void *)w : NULL; /* nobody looks into it here */
 }
 
 bool
@@ -327,6 +329,39 @@ stream_describe_tls(const struct stream *s, char *text, size_t room)
 	text[0] = '\0';
 }
 
+static bool
+give_name(const char *name, char *out, size_t room)
+{
+	snprintf(out, room, "%s", name);
+	return name[0] != '\0' && strlen(name) < room;
+}
+
+bool
+stream_has_peer_certificate(const struct stream *s)
+{
+	const struct wire *w = wire_of(s);
+	return w->common_name[0] || w->distinguished_name[0];
+}
+
+bool
+stream_peer_common_name(const struct stream *s, char *out, size_t room)
+{
+	return give_name(wire_of(s)->common_name, out, room);
+}
+
+bool
+stream_peer_distinguished_name(const struct stream *s, char *out, size_t room)
+{
+	return give_name(wire_of(s)->distinguished_name, out, room);
+}
+
+bool
+stream_peer_uid(const struct stream *s, uid_t *uid)
+{
+	*uid = wire_of(s)->uid;
+	return wire_of(s)->has_uid;
+}
+
 void
 address_text(const struct sockaddr *a, char *host, size_t room, uint16_t *port)
 {
@@ -338,9 +373,14 @@ address_text(const struct sockaddr *a, char *host, size_t room, uint16_t *port)
 void
 stream_peer(const struct stream *s, struct sockaddr_storage *out)
 {
-	*out = (struct sockaddr_storage){ .ss_family = AF_INET };
-	*(struct sockaddr_in *)(void *)out =
-		(struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(1), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in *in = (struct sockaddr_in *)(void *)out;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)out;
+	const char *address = wire_of(s)->address[0] ? wire_of(s)->address : "127.0.0.1";
+	*out = (struct sockaddr_storage){ .ss_family = AF_UNSPEC };
+	if (inet_pton(AF_INET, address, &in->sin_addr) == 1)
+		*in = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(1), .sin_addr = in->sin_addr };
+	else if (inet_pton(AF_INET6, address, &in6->sin6_addr) == 1)
+		in6->sin6_family = AF_INET6;
 }
 
 void

@@ -28,6 +28,12 @@ struct wire {
 	bool has_ended;         /* by the peer, perhaps not noticed yet */
 	bool is_full;           /* the peer does not read: the stream blocks with its next byte */
 	uint16_t port;          /* that was called */
+	/* To be set before it is accepted: */
+	char address[64];       /* of the peer; "": 127.0.0.1 */
+	bool is_tls;            /* as if TLS were up already */
+	char common_name[128], distinguished_name[256]; /* of the peer's certificate; both "": it has none */
+	bool has_uid;           /* of the process at the other end of a Unix socket */
+	uid_t uid;
 };
 
 struct wire *fake_accept_begin(void);
