@@ -76,7 +76,7 @@ void        hba_free(struct hba *h); /* NULL is fine */
 size_t                 hba_count(const struct hba *h);
 const struct hba_rule *hba_rule(const struct hba *h, size_t i);
 
-/* The first rule that fits, or NULL: nobody may. Good as long as the snapshot. Pure. */
+/* The first rule that fits, or NULL: nobody may. Good as long as the snapshot. Pure; h NULL: no rules. */
 const struct hba_rule *hba_match(const struct hba *h, const struct hba_question *q);
 
 /* Does any rule look at client certificates? Then they must be asked for. */

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "auth/hba.h"
 #include "auth/scram.h"
 #include "auth/secret.h"
 #include "base/text.h"
@@ -22,15 +23,22 @@ enum auth_method {
 	AUTH_METHOD_CLEARTEXT, /* AuthenticationCleartextPassword, then password_verify() */
 	AUTH_METHOD_MD5,       /* AuthenticationMD5Password, then md5_verify() */
 	AUTH_METHOD_SCRAM,     /* AuthenticationSASL, then scram_server_*() */
+	AUTH_METHOD_CERT,      /* no question: the client's certificate has answered */
+	AUTH_METHOD_PEER,      /* no question: the kernel says whose process it is */
 	AUTH_METHOD_REJECT,    /* refused without a question */
 };
 
 /*
- * How a client must log in. `secret` is NULL for a user who is not known (or a mock, users_mock(), which is better):
+ * How a client must log in; with AUTH_TYPE_HBA a rule has to be found first (auth/hba.h), whose word for it this is:
+ * auth_type_of_rule(). `secret` is NULL for a user who is not known (or a mock, users_mock(), which is better):
  * who does not exist is asked as who does, and fails at the end. For AUTH_METHOD_REJECT *why is a sentence for the log
- * (the client is told less); otherwise *why is NULL.
+ * (the client is told less); otherwise *why is NULL. Who is asked nothing has to be known all the same, as in PgBouncer
+ * and PostgreSQL: AUTH_TYPE_ANY alone takes everybody.
  */
 enum auth_method auth_method_for(enum auth_type configured, const struct secret *secret, bool is_unix, const char **why);
+
+/* Of a method that is not HBA_REJECT. */
+enum auth_type auth_type_of_rule(enum hba_method m);
 
 /* --- towards a server --------------------------------------------------------------------------------------- */
 

@@ -138,6 +138,8 @@ struct settings {
 	const char    *auth_users; /* secret: lines as in auth_file, parted by newline or ';' */
 	const char    *auth_hba_file;
 	const char    *auth_ident_file;
+	int            auth_failure_limit; /* 0: off */
+	uint64_t       auth_failure_window_us;
 	const char    *auth_user; /* "": none */
 	const char    *auth_query;
 	const char    *auth_dbname; /* "": the client's own */

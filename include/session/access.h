@@ -10,15 +10,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "auth/hba.h"
+#include "auth/ident.h"
 #include "auth/users.h"
 #include "base/text.h"
 #include "config/config.h"
 #include "net/stream.h"
 #include "net/tls.h"
 
+enum { ACCESS_WHY_MAX = 16384 }; /* a good size for what access_load() may have to say */
+
 struct access {
 	struct users *users;             /* auth_file and auth_users */
 	struct users_stamp users_stamp;  /* the state of auth_file they were read from, or could not be */
+	struct hba *hba;                 /* auth_hba_file; NULL: auth_type is another */
+	struct ident *ident;             /* auth_ident_file; NULL: none, or auth_type is another */
 	struct tls_context *tls_clients; /* NULL: client_tls_sslmode = disable */
 	struct tls_context *tls_servers; /* NULL: disable, for all databases */
 };
@@ -32,9 +38,10 @@ access_checks(enum sslmode mode)
 	                                   : STREAM_CHECKS_NOTHING;
 }
 
-/* Everything new into *out, which is not read. False: *why says what is wrong, and *out holds nothing. */
+/* Everything new into *out, which is not read. False: *why says all that is wrong, a line each, and *out holds nothing. */
 bool access_load(const struct config *config, struct access *out, struct text *why);
 void access_free(struct access *a);
+bool access_check(const struct config *config, struct text *why); /* loads it and throws it away: --check-config */
 
 /* May `now` take the place of `old`? Not with a certificate that has expired where the one in force has not: *why. */
 bool access_may_replace(const struct access *old, const struct access *now, struct text *why);

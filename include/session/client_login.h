@@ -1,5 +1,5 @@
 /*
- * session/client_login.h - what the three steps of a login share: client_startup.c, client_auth.c, client_login.c.
+ * session/client_login.h - what the steps of a login share: client_startup.c, client_rules.c, client_auth.c, client_login.c.
  */
 #ifndef SESSION_CLIENT_LOGIN_H
 #define SESSION_CLIENT_LOGIN_H
@@ -21,7 +21,10 @@ struct client_login {
 	bool has_application_name;
 	enum replication replication;
 	struct buf pairs; /* name NUL value NUL ...: parameters that a server has to judge; names in lower case */
+	enum auth_type way;         /* auth_type, or what the rule that fits says; not AUTH_TYPE_HBA any more */
+	bool has_other_certificate; /* whatever the proof: the rule wants a certificate for this user, too */
 	enum auth_method method;
+	bool is_unknown;           /* nobody of that name: the secret is made up */
 	struct secret secret;             /* a copy: a reload may replace the users meanwhile. Of nobody: made up */
 	uint8_t md5_salt[MD5_SALT_BYTES];
 	struct scram_server scram;
@@ -34,10 +37,16 @@ bool login_needs_header(const struct client *c);
 size_t login_on_header(struct client *c, struct view in);  /* bytes used; 0: needs more */
 size_t login_on_startup(struct client *c, struct view in);
 
-/* client_auth.c */
-void login_ask_for_proof(struct client *c);
-size_t login_on_proof(struct client *c, struct view in);
+/* client_rules.c */
+bool login_choose_way(struct client *c); /* before any secret is looked for; false: refused already */
 bool login_is_own_user(const struct client *c);
+/* Refused: counted against its address, and logged with the reason, which the client is not told. */
+void login_fail(struct client *c, const char *reason, const char *sqlstate, const char *text);
+void login_succeeded(struct client *c); /* for the count of failures */
+
+/* client_auth.c */
+void login_ask_for_proof(struct client *c); /* calls the above first */
+size_t login_on_proof(struct client *c, struct view in);
 
 /* client_login.c */
 bool login_is_too_many(struct client *c); /* refused already, then */

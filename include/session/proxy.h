@@ -24,6 +24,7 @@
 struct client;
 struct server;
 struct fetcher;
+struct throttle;
 struct proxy;
 
 enum proxy_state {
@@ -54,7 +55,7 @@ struct cancel_keys {
 };
 
 struct proxy_counters {
-	uint64_t clients_accepted, clients_refused, logins_failed;
+	uint64_t clients_accepted, clients_refused, logins_failed, logins_throttled;
 	uint64_t servers_opened, servers_failed, servers_closed;
 	uint64_t cancels_received, cancels_forwarded;
 	uint64_t cancels_passed_on, cancels_lost; /* to peers; for peers that are down */
@@ -67,10 +68,11 @@ struct proxy {
 	struct fetcher *fetcher;
 	struct config *config;           /* in force; replaced whole */
 	char **environment;              /* for reloads */
-	struct access access;            /* users, TLS contexts; replaced whole */
+	struct access access;            /* users, rules, TLS contexts; replaced whole */
 	bool tls_waits;                  /* SET changed settings of TLS that can't be used yet */
 	size_t users_warm_at;
 	struct scram_cache *scram_cache;
+	struct throttle *throttle;       /* failed logins by address */
 	const struct console_ops *console;
 	struct list console_waits;       /* the admin layer's: console sessions whose command waits for something */
 

@@ -445,7 +445,7 @@ fits_names(const struct hba_rule *rule, const struct hba_question *q)
 const struct hba_rule *
 hba_match(const struct hba *h, const struct hba_question *q)
 {
-	for (size_t i = 0; i < h->count; i++) {
+	for (size_t i = 0; h && i < h->count; i++) {
 		const struct hba_rule *rule = &h->rules[i];
 		if (fits_transport(rule, q) && fits_address(rule, q) && fits_names(rule, q))
 			return rule;

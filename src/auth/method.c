@@ -14,6 +14,13 @@ reject(const char **why, const char *sentence)
 	return AUTH_METHOD_REJECT;
 }
 
+/* Where nothing is asked, somebody has to be there. */
+static enum auth_method
+if_known(enum auth_method method, const struct secret *secret, const char **why)
+{
+	return secret && !secret->is_mock ? method : reject(why, "the user is not known");
+}
+
 enum auth_method
 auth_method_for(enum auth_type configured, const struct secret *secret, bool is_unix, const char **why)
 {
@@ -22,8 +29,7 @@ auth_method_for(enum auth_type configured, const struct secret *secret, bool is_
 	case AUTH_TYPE_ANY:
 		return AUTH_METHOD_TRUST;
 	case AUTH_TYPE_TRUST:
-		return secret && !secret->is_mock ? AUTH_METHOD_TRUST
-		                                  : reject(why, "the user is not in auth_file or auth_users");
+		return if_known(AUTH_METHOD_TRUST, secret, why);
 	case AUTH_TYPE_PLAIN:
 		return AUTH_METHOD_CLEARTEXT;
 	case AUTH_TYPE_MD5:
@@ -33,14 +39,37 @@ auth_method_for(enum auth_type configured, const struct secret *secret, bool is_
 	case AUTH_TYPE_SCRAM_SHA_256:
 		return AUTH_METHOD_SCRAM; /* an MD5 secret can't serve it: the exchange then fails at its end */
 	case AUTH_TYPE_CERT:
-		return reject(why, "auth_type cert is not supported yet");
-	case AUTH_TYPE_HBA:
-		return reject(why, "auth_type hba is not supported yet");
+		return is_unix ? reject(why, "certificates need TLS, which Unix sockets have not")
+		               : if_known(AUTH_METHOD_CERT, secret, why);
 	case AUTH_TYPE_PEER:
-		return reject(why, is_unix ? "auth_type peer is not supported yet"
-		                           : "auth_type peer is for Unix sockets only");
+		return is_unix ? if_known(AUTH_METHOD_PEER, secret, why)
+		               : reject(why, "auth_type peer is for Unix sockets only");
+	case AUTH_TYPE_HBA:
+		return reject(why, "no rule was looked for");
 	}
 	return reject(why, "auth_type is unknown");
+}
+
+enum auth_type
+auth_type_of_rule(enum hba_method m)
+{
+	switch (m) {
+	case HBA_TRUST:
+		return AUTH_TYPE_TRUST;
+	case HBA_MD5:
+		return AUTH_TYPE_MD5;
+	case HBA_PASSWORD:
+		return AUTH_TYPE_PLAIN;
+	case HBA_SCRAM:
+		return AUTH_TYPE_SCRAM_SHA_256;
+	case HBA_PEER:
+		return AUTH_TYPE_PEER;
+	case HBA_CERT:
+		return AUTH_TYPE_CERT;
+	case HBA_REJECT:
+		break;
+	}
+	return AUTH_TYPE_HBA; /* which lets nobody in */
 }
 
 /* --- towards a server --------------------------------------------------------------------------------------- */

@@ -97,8 +97,10 @@ print_unreadable_files(FILE *err, const struct config *config)
 }
 
 int
-config_check(const char *file, char **environment, FILE *out, FILE *err)
+config_check(const char *file, char **environment, FILE *out, FILE *err, config_check_fn *more)
 {
+	char said[32 * 1024];
+	struct text why = TEXT_IN(said);
 	struct config_errors errors = { 0 };
 	struct config *config = config_load(file, environment, &errors);
 	int wrong = errors.count;
@@ -107,6 +109,10 @@ config_check(const char *file, char **environment, FILE *out, FILE *err)
 	config_errors_free(&errors);
 	if (config) {
 		wrong = print_unreadable_files(err, config);
+		if (wrong == 0 && more && !more(config, &why)) {
+			fprintf(err, "%s\n", said);
+			wrong = 1;
+		}
 		if (wrong == 0)
 			config_print_summary(out, config);
 	}

@@ -630,6 +630,9 @@ check_tls(struct loading *l)
 		complain(l, l->errors, "client_tls_ca_file",
 			 "is empty; client_tls_sslmode %s with auth_type %s needs it",
 			 sslmode_name(s->client_tls_sslmode), auth_type_name(s->auth_type));
+	if (s->auth_type == AUTH_TYPE_CERT && s->client_tls_sslmode != SSLMODE_VERIFY_FULL)
+		complain(l, l->errors, "client_tls_sslmode", "is %s; auth_type cert needs verify-full",
+			 sslmode_name(s->client_tls_sslmode));
 	if ((*s->server_tls_key_file == 0) != (*s->server_tls_cert_file == 0))
 		complain(l, l->errors, *s->server_tls_key_file ? "server_tls_cert_file" : "server_tls_key_file",
 			 "is empty; server_tls_key_file and server_tls_cert_file need each other");
@@ -656,6 +659,8 @@ check_together(struct loading *l)
 		    l, l->errors, "listen_addr",
 		    "is empty, and so is unix_socket_dir: there is nothing to listen on; allowed: *, or addresses");
 	check_tls(l);
+	if (s->auth_type == AUTH_TYPE_HBA && *s->auth_hba_file == 0)
+		complain(l, l->errors, "auth_hba_file", "is empty; auth_type hba needs it");
 	if (config_is_console(s->auth_dbname))
 		complain(l, l->errors, "auth_dbname", "is the name of the console; allowed: a database");
 	if (config->database_count == 0 && !config->is_pgbouncer && l->errors->count == 0) {

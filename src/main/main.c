@@ -225,7 +225,7 @@ static int
 run(struct process *p, struct config *config)
 {
 	const struct settings *set = &config->settings;
-	char reason[4096];
+	char reason[ACCESS_WHY_MAX];
 	struct text why = TEXT_IN(reason);
 	if (!open_log(p, set)) {
 		fprintf(stderr, "pgsluice: logfile \"%s\": %s\n", set->logfile, strerror(errno));
@@ -259,7 +259,7 @@ main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (o.checks)
-		return config_check(o.file, environ, stdout, stderr);
+		return config_check(o.file, environ, stdout, stderr, access_check);
 	signal(SIGHUP, SIG_IGN); /* who asks for a reload before we can has what he wants */
 
 	struct config_errors errors = { 0 };

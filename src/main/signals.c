@@ -13,7 +13,7 @@
 static void
 reload(struct proxy *x)
 {
-	char reason[8192];
+	char reason[ACCESS_WHY_MAX];
 	struct text why = TEXT_IN(reason);
 	if (proxy_reload(x, &why))
 		return;

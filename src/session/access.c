@@ -6,6 +6,14 @@
 
 #include "base/log.h"
 
+/* What one part has to say, behind what the others have said. */
+static void
+add_part(struct text *why, const struct text *part)
+{
+	if (part->n > 0)
+		text_addf(why, "%s%s", why->n ? "\n" : "", part->p);
+}
+
 /* One context, or a sentence that begins with which of the two it was to be. */
 static struct tls_context *
 make_context(enum tls_role role, const struct tls_files *files, struct text *why)
@@ -27,7 +35,7 @@ client_certificate(const struct settings *set)
 }
 
 static bool
-make_tls(const struct config *config, struct tls_context **clients, struct tls_context **servers, struct text *why)
+make_tls(const struct config *config, struct access *out, struct text *why)
 {
 	const struct settings *set = &config->settings;
 	const struct tls_files for_clients = {
@@ -42,17 +50,60 @@ make_tls(const struct config *config, struct tls_context **clients, struct tls_c
 		.ca_file = set->server_tls_ca_file, .crl_file = set->server_tls_crl_file, .ciphers = set->server_tls_ciphers,
 		.ciphers13 = set->server_tls13_ciphers, .protocols = set->server_tls_protocols,
 	};
-	*clients = *servers = NULL;
-	if (set->client_tls_sslmode != SSLMODE_DISABLE &&
-	    (*clients = make_context(TLS_FOR_CLIENTS, &for_clients, why)) == NULL)
-		return false;
-	if (config_server_sslmode_max(config) != SSLMODE_DISABLE &&
-	    (*servers = make_context(TLS_FOR_SERVERS, &for_servers, why)) == NULL) {
-		tls_context_unref(*clients);
-		*clients = NULL;
-		return false;
+	const bool needs_clients = set->client_tls_sslmode != SSLMODE_DISABLE;
+	const bool needs_servers = config_server_sslmode_max(config) != SSLMODE_DISABLE;
+	char reason[1000];
+	if (needs_clients) {
+		struct text part = TEXT_IN(reason);
+		out->tls_clients = make_context(TLS_FOR_CLIENTS, &for_clients, &part);
+		add_part(why, &part);
 	}
-	return true;
+	if (needs_servers) {
+		struct text part = TEXT_IN(reason);
+		out->tls_servers = make_context(TLS_FOR_SERVERS, &for_servers, &part);
+		add_part(why, &part);
+	}
+	return (out->tls_clients || !needs_clients) && (out->tls_servers || !needs_servers);
+}
+
+/* What a rule refers to has to be there, or nobody could ever come in by it. */
+static bool
+check_rules(const struct settings *set, const struct access *a, struct text *why)
+{
+	struct rules_mistakes m = { .why = why };
+	for (size_t i = 0; a->hba && i < hba_count(a->hba); i++) {
+		const struct hba_rule *rule = hba_rule(a->hba, i);
+		if (rule->map && !ident_has(a->ident, rule->map))
+			rules_mistake(&m, rule->file, rule->line, "map \"%s\" is not in auth_ident_file%s%s", rule->map,
+			              set->auth_ident_file[0] ? ", " : ", which is not set", set->auth_ident_file);
+		if (rule->certificate != HBA_CERTIFICATE_ANY && set->client_tls_sslmode != SSLMODE_DISABLE &&
+		    set->client_tls_ca_file[0] == '\0')
+			rules_mistake(&m, rule->file, rule->line, "certificates of clients are checked with client_tls_ca_file, "
+			                                          "which is not set");
+	}
+	return m.count == 0;
+}
+
+static bool
+load_rules(const struct settings *set, struct access *out, struct text *why)
+{
+	char reason[ACCESS_WHY_MAX];
+	struct text part = TEXT_IN(reason);
+	if (set->auth_type != AUTH_TYPE_HBA)
+		return true;
+	out->hba = hba_load(set->auth_hba_file, &part);
+	add_part(why, &part);
+	if (set->auth_ident_file[0]) {
+		part = TEXT_IN(reason);
+		out->ident = ident_load(set->auth_ident_file, &part);
+		add_part(why, &part);
+	}
+	if (out->hba == NULL || (out->ident == NULL && set->auth_ident_file[0]))
+		return false;
+	part = TEXT_IN(reason);
+	bool is_good = check_rules(set, out, &part);
+	add_part(why, &part);
+	return is_good;
 }
 
 static bool
@@ -66,9 +117,15 @@ bool
 access_load(const struct config *config, struct access *out, struct text *why)
 {
 	const struct settings *set = &config->settings;
+	char reason[ACCESS_WHY_MAX];
+	struct text part = TEXT_IN(reason);
 	*out = (struct access){ 0 };
 	users_file_stamp(set->auth_file, &out->users_stamp);
-	if (make_tls(config, &out->tls_clients, &out->tls_servers, why) && load_users(set, &out->users, why))
+	bool is_good = load_rules(set, out, why);
+	is_good = make_tls(config, out, why) && is_good;
+	is_good = load_users(set, &out->users, &part) && is_good;
+	add_part(why, &part);
+	if (is_good)
 		return true;
 	access_free(out);
 	return false;
@@ -78,9 +135,21 @@ void
 access_free(struct access *a)
 {
 	users_free(a->users);
+	hba_free(a->hba);
+	ident_free(a->ident);
 	tls_context_unref(a->tls_clients);
 	tls_context_unref(a->tls_servers);
 	*a = (struct access){ 0 };
+}
+
+bool
+access_check(const struct config *config, struct text *why)
+{
+	struct access a;
+	bool is_good = access_load(config, &a, why);
+	if (is_good)
+		access_free(&a);
+	return is_good;
 }
 
 /* ---- files that have an end ---- */

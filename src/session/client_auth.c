@@ -1,15 +1,13 @@
 /*
  * session/client_auth.c - the second step of a login: the client proves who it is.
  *
- *   what is known of the user ─► auth_method_for() ─► question ─► proof ─► client_login.c
+ *   client_rules.c ─► what is known of the user ─► auth_method_for() ─► question ─► proof ─► client_login.c
  *
  * What the proof taught us (SCRAM keys, a password sent in clear) is kept with the role, for logging in to servers.
  * Source: PostgreSQL 16, 55.2.1 Start-up, 55.3 SASL Authentication.
  */
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "auth/password.h"
 #include "base/heap.h"
@@ -74,14 +72,12 @@ binding_of(const struct client *c)
 	return b;
 }
 
-/* The process's own user, through the Unix socket, as "pgbouncer" or "pgsluice": comes in without a password. */
-bool
-login_is_own_user(const struct client *c)
+/* Nothing is left to be shown. */
+static void
+proven(struct client *c)
 {
-	struct ucred peer;
-	socklen_t n = sizeof(peer);
-	return c->is_unix && !c->is_proxied && config_is_console(c->login->user) && config_is_console(c->login->database) &&
-	       getsockopt(c->stream.fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 && peer.uid == getuid();
+	login_succeeded(c);
+	login_authenticated(c);
 }
 
 void
@@ -89,23 +85,28 @@ login_ask_for_proof(struct client *c)
 {
 	struct client_login *l = c->login;
 	struct proxy *x = c->proxy;
+	if (!login_choose_way(c))
+		return;
 	const struct user_secret *known = users_find(x->access.users, l->user);
 	if (known)
 		secret_copy(&known->secret, &l->secret);
 	else
 		users_mock(x->access.users, l->user, &l->secret);
+	l->is_unknown = l->secret.is_mock;
+	if (l->has_other_certificate) /* asked as ever, and then nothing is right */
+		l->secret.is_mock = true;
 	const char *why = NULL;
-	l->method = login_is_own_user(c) ? AUTH_METHOD_TRUST
-	                           : auth_method_for(x->config->settings.auth_type, &l->secret, c->is_unix, &why);
+	l->method = auth_method_for(l->way, &l->secret, c->is_unix, &why);
 	struct buf b = { 0 };
 	static const char *const mechanisms[] = { SCRAM_MECHANISM_PLUS, SCRAM_MECHANISM, NULL };
 	switch (l->method) {
 	case AUTH_METHOD_TRUST:
-		login_authenticated(c);
+	case AUTH_METHOD_CERT: /* these two were looked at above */
+	case AUTH_METHOD_PEER:
+		proven(c);
 		return;
 	case AUTH_METHOD_REJECT:
-		log_warning(client_tag(c), "login of \"%s\" rejected: %s", l->user, why);
-		login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_INVALID_AUTHORIZATION, "login rejected");
+		login_fail(c, why, SQLSTATE_INVALID_AUTHORIZATION, "login rejected");
 		return;
 	case AUTH_METHOD_CLEARTEXT:
 		reply_auth(&b, AUTH_CLEARTEXT_PASSWORD);
@@ -124,17 +125,27 @@ login_ask_for_proof(struct client *c)
 
 /* ---- the proof ---- */
 
+/* For the log; the client is told the same in all cases. */
+static const char *
+why_wrong(const struct client_login *l)
+{
+	if (l->is_unknown)
+		return "unknown user";
+	if (l->has_other_certificate)
+		return "its certificate is not of this user";
+	if (l->secret.kind == SECRET_NONE)
+		return "the user has no password";
+	if (l->secret.kind == SECRET_MD5 && l->method == AUTH_METHOD_SCRAM)
+		return "the user has an md5 secret, which can't serve scram-sha-256";
+	return "wrong password";
+}
+
 static void
 wrong_password(struct client *c)
 {
 	char text[200];
-	char host[64];
-	uint16_t port;
-	client_address_text(c, host, sizeof(host), &port);
-	c->proxy->counters.logins_failed++;
-	log_warning(client_tag(c), "login of \"%s\" from %s failed", c->login->user, host);
 	snprintf(text, sizeof(text), "password authentication failed for user \"%s\"", c->login->user);
-	login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_INVALID_PASSWORD, text);
+	login_fail(c, why_wrong(c->login), SQLSTATE_INVALID_PASSWORD, text);
 }
 
 static bool
@@ -217,7 +228,7 @@ login_on_proof(struct client *c, struct view in)
 	if (check_proof(c, &f) && c->state == CLIENT_AUTH) {
 		if (c->login->method == AUTH_METHOD_SCRAM && !c->login->secret.is_mock)
 			role_learn_scram(proxy_role(c->proxy, c->login->user), &c->login->scram.keys);
-		login_authenticated(c);
+		proven(c);
 	}
 	return size;
 }

@@ -9,6 +9,7 @@
 #include <openssl/rand.h>
 
 #include "base/clock.h"
+#include "auth/throttle.h"
 #include "base/heap.h"
 #include "base/log.h"
 #include "net/fetch.h"
@@ -120,6 +121,7 @@ proxy_new(struct config *config, char **environment, struct text *why)
 	x->resolver = resolver_new(x->loop, config->settings.dns_max_ttl_us, config->settings.dns_nxdomain_ttl_us);
 	x->fetcher = fetcher_open(x->loop);
 	x->scram_cache = scram_cache_new(SCRAM_CACHE_ENTRIES);
+	x->throttle = throttle_new();
 	x->started_us = x->stats_us = clock_now_us();
 	must(RAND_bytes(x->cancel_secret, sizeof(x->cancel_secret)) == 1);
 	struct list *lists[] = { &x->loads, &x->pools, &x->dirty_pools, &x->clients, &x->servers, &x->closed_clients,
@@ -194,6 +196,7 @@ proxy_free(struct proxy *x)
 	fetcher_close(x->fetcher);
 	resolver_free(x->resolver);
 	scram_cache_free(x->scram_cache);
+	throttle_free(x->throttle);
 	access_free(&x->access);
 	loop_free(x->loop);
 	config_free(x->config);

@@ -37,7 +37,8 @@ START_TEST(the_method_follows_the_setting_and_the_secret)
 		{ AUTH_TYPE_SCRAM_SHA_256, "", AUTH_METHOD_SCRAM },
 		{ AUTH_TYPE_SCRAM_SHA_256, MD5_USER_SECRET, AUTH_METHOD_SCRAM },
 		{ AUTH_TYPE_SCRAM_SHA_256, APP_SCRAM, AUTH_METHOD_SCRAM },
-		{ AUTH_TYPE_CERT, "app", AUTH_METHOD_REJECT },
+		{ AUTH_TYPE_CERT, "app", AUTH_METHOD_CERT },
+		{ AUTH_TYPE_CERT, APP_SCRAM, AUTH_METHOD_CERT },
 		{ AUTH_TYPE_HBA, "app", AUTH_METHOD_REJECT },
 		{ AUTH_TYPE_PEER, "app", AUTH_METHOD_REJECT },
 		{ (enum auth_type)99, "app", AUTH_METHOD_REJECT },
@@ -46,7 +47,9 @@ START_TEST(the_method_follows_the_setting_and_the_secret)
 		ck_assert_int_eq(method(cases[i].configured, cases[i].secret, false), cases[i].method);
 		/* who does not exist is asked as who does, except where nothing is asked */
 		ck_assert_int_eq(method(cases[i].configured, cases[i].secret, true),
-		                 cases[i].configured == AUTH_TYPE_TRUST ? AUTH_METHOD_REJECT : cases[i].method);
+		                 cases[i].configured == AUTH_TYPE_TRUST || cases[i].configured == AUTH_TYPE_CERT
+		                         ? AUTH_METHOD_REJECT
+		                         : cases[i].method);
 	}
 }
 END_TEST
@@ -63,10 +66,33 @@ START_TEST(an_unknown_user_is_asked_as_a_user_with_a_plain_password)
 	const char *why;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		ck_assert_int_eq(auth_method_for(cases[i].configured, NULL, false, &why), cases[i].method);
-	auth_method_for(AUTH_TYPE_PEER, NULL, true, &why);
-	ck_assert_str_eq(why, "auth_type peer is not supported yet");
+	ck_assert_int_eq(auth_method_for(AUTH_TYPE_PEER, NULL, true, &why), AUTH_METHOD_REJECT);
+	ck_assert_str_eq(why, "the user is not known");
 	auth_method_for(AUTH_TYPE_PEER, NULL, false, &why);
 	ck_assert_str_eq(why, "auth_type peer is for Unix sockets only");
+}
+END_TEST
+
+START_TEST(peer_is_for_unix_sockets_and_certificates_are_not)
+{
+	const struct secret known = { .kind = SECRET_NONE };
+	const char *why;
+	ck_assert_int_eq(auth_method_for(AUTH_TYPE_PEER, &known, true, &why), AUTH_METHOD_PEER);
+	ck_assert_int_eq(auth_method_for(AUTH_TYPE_PEER, &known, false, &why), AUTH_METHOD_REJECT);
+	ck_assert_int_eq(auth_method_for(AUTH_TYPE_CERT, &known, false, &why), AUTH_METHOD_CERT);
+	ck_assert_int_eq(auth_method_for(AUTH_TYPE_CERT, &known, true, &why), AUTH_METHOD_REJECT);
+}
+END_TEST
+
+START_TEST(a_rule_is_as_good_as_a_setting)
+{
+	static const struct { enum hba_method rule; enum auth_type type; } cases[] = {
+		{ HBA_TRUST, AUTH_TYPE_TRUST }, { HBA_PASSWORD, AUTH_TYPE_PLAIN },   { HBA_MD5, AUTH_TYPE_MD5 },
+		{ HBA_PEER, AUTH_TYPE_PEER },   { HBA_SCRAM, AUTH_TYPE_SCRAM_SHA_256 }, { HBA_CERT, AUTH_TYPE_CERT },
+		{ HBA_REJECT, AUTH_TYPE_HBA },
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		ck_assert_int_eq(auth_type_of_rule(cases[i].rule), cases[i].type);
 }
 END_TEST
 
@@ -270,6 +296,8 @@ main(void)
 	const TTest *const rules[] = {
 		the_method_follows_the_setting_and_the_secret,
 		an_unknown_user_is_asked_as_a_user_with_a_plain_password,
+		peer_is_for_unix_sockets_and_certificates_are_not,
+		a_rule_is_as_good_as_a_setting,
 		a_plain_password_answers_everything,
 		an_md5_secret_answers_md5_only,
 		keys_answer_scram_only,

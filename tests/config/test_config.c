@@ -384,7 +384,7 @@ check(const char *file, const char **environment)
 
 	free(said);
 	FILE *out = open_memstream(&said, &size);
-	int status = config_check(file, (char **)environment, out, out);
+	int status = config_check(file, (char **)environment, out, out, NULL);
 	fclose(out);
 	return status;
 }
@@ -392,7 +392,7 @@ check(const char *file, const char **environment)
 START_TEST(check_config_says_what_was_understood)
 {
 	const char *environment[] = { "PGSLUICE_PATRONI=http://me:hunter2@a:8008,http://b:8008",
-				      "PGSLUICE_LISTEN_ADDR=127.0.0.1,::1", "PGSLUICE_AUTH_TYPE=hba",
+				      "PGSLUICE_LISTEN_ADDR=127.0.0.1,::1", "PGSLUICE_AUTH_LDAP_OPTIONS=x",
 				      "PGSLUICE_AUTH_USERS=\"x\" \"hunter2\"", NULL };
 	ck_assert_int_eq(check(NULL, environment), 0);
 	ck_assert_ptr_nonnull(strstr(said, "environment: no mistake found\n"));
@@ -400,7 +400,7 @@ START_TEST(check_config_says_what_was_understood)
 	ck_assert_ptr_nonnull(strstr(said, "  listens on ::1 port 5433 (reading only)\n"));
 	ck_assert_ptr_nonnull(strstr(said, "  cluster main: Patroni at http://********@a:8008, http://b:8008\n"));
 	ck_assert_ptr_nonnull(strstr(said, "  database *: cluster main, pool_mode transaction, pool_size 20\n"));
-	ck_assert_ptr_nonnull(strstr(said, "warning: environment: PGSLUICE_AUTH_TYPE: accepted, but without effect"));
+	ck_assert_ptr_nonnull(strstr(said, "warning: environment: PGSLUICE_AUTH_LDAP_OPTIONS: accepted, but without effect"));
 	ck_assert_ptr_null(strstr(said, "hunter2"));
 
 	ck_assert_int_eq(check(CONF_DIR "/good.clusters.ini", NULL), 1); /* its auth_file is not there */

@@ -4,8 +4,10 @@
  * One line, one act; after it a turn of the loop. Clients are c1, c2 ..., servers s1, s2 ... in the order in which the
  * proxy calls them (a cancel request is a call, too).
  *	config NAME = VALUE        before the first act, and before `reload`; also: database, cluster, user, peer LINE
+ *	rule LINE, map LINE        of auth_hba_file and auth_ident_file, which are set then
  *	start c1 s1                c1 logs in through s1, which is new
  *	c1 logs in [read] [NAME=VALUE ...]     connects and sends its startup packet; user=app database=app
+ *	                           from=ADDRESS, tls, cn=NAME, dn=NAME (its certificate), unix, uid=NUMBER (of its process)
  *	c1 is in                   has read everything up to its first ReadyForQuery
  *	s1 is called [PORT]        the proxy has called; then: s1 accepts | s1 refuses | s1 logs in [NAME=VALUE ...]
  *	c1 > MESSAGE | MESSAGE     sends, in one piece. `half MESSAGE` only the first half of it, `> rest` the other
@@ -15,7 +17,7 @@
  *	c1 asks to cancel PID KEY  the same with any process id, and a key in hexadecimal
  *	c1 state idle              as SHOW CLIENTS and the debug log name it
  *	time +5s | +100ms
- *	pause, suspend, resume, reconnect, kill, stop, stop clients, stop servers, reload; idle servers N; still, still no
+ *	pause, suspend, resume, reconnect, kill, stop, stop clients, stop servers, reload, reload fails WORDS; idle servers N; still, still no
  * At the end nobody may have unread messages. Each scenario is played twice: as written, and with every byte arriving alone.
  */
 #include <check.h>
@@ -51,7 +53,8 @@ static struct play {
 	const char *file;
 	int line;
 	bool is_split;
-	char config[4096], databases[1024], clusters[1024], users[1024], peers[1024], path[64];
+	char config[4096], databases[1024], clusters[1024], users[1024], peers[1024], rules[1024], maps[1024];
+	char path[64], rules_path[64], maps_path[64];
 	struct proxy *proxy;
 	struct actor actors[ACTORS_MAX];
 	int count;
@@ -72,11 +75,25 @@ complain(const char *format, ...)
 }
 
 static void
+write_text(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+	fputs(text, f);
+	fclose(f);
+}
+
+static void
 write_config(void)
 {
 	FILE *f = fopen(play->path, "w");
+	write_text(play->rules_path, play->rules);
+	write_text(play->maps_path, play->maps);
 	fprintf(f, "[clusters]\n%s\n[databases]\n%s\n[users]\n%s\n[peers]\n%s\n[pgsluice]\nauth_type = any\nserver_tls_sslmode = disable\nhttp_port = 0\n%s", play->clusters,
 	        play->databases[0] ? play->databases : "app = host=127.0.0.1 port=7001\n", play->users, play->peers, play->config);
+	if (play->rules[0])
+		fprintf(f, "auth_hba_file = %s\n", play->rules_path);
+	if (play->maps[0])
+		fprintf(f, "auth_ident_file = %s\n", play->maps_path);
 	fclose(f);
 }
 
@@ -245,6 +262,28 @@ is_in(struct actor *a)
 	complain("%s is not in", a->name);
 }
 
+/* Words of `logs in` that say where it comes from, not what it sends. */
+static bool
+is_about_wire(struct wire *w, const char *word, bool *is_unix)
+{
+	if (strcmp(word, "unix") == 0)
+		*is_unix = true;
+	else if (strcmp(word, "tls") == 0)
+		w->is_tls = true;
+	else if (strncmp(word, "from=", 5) == 0)
+		snprintf(w->address, sizeof(w->address), "%s", word + 5);
+	else if (strncmp(word, "cn=", 3) == 0)
+		snprintf(w->common_name, sizeof(w->common_name), "%s", word + 3);
+	else if (strncmp(word, "dn=", 3) == 0)
+		snprintf(w->distinguished_name, sizeof(w->distinguished_name), "%s", word + 3);
+	else if (strncmp(word, "uid=", 4) == 0) {
+		w->has_uid = true;
+		w->uid = strcmp(word + 4, "own") == 0 ? getuid() : (uid_t)atoi(word + 4);
+	} else
+		return false;
+	return true;
+}
+
 static void
 connects(struct actor *a, enum lane lane)
 {
@@ -260,7 +299,10 @@ logs_in(struct actor *a, const char *rest)
 	struct words w, pairs = { .n = 1 };
 	char name[8], text[1000], all[1100];
 	snprintf(name, sizeof(name), "%s", a->name);
-	bool is_read = false;
+	bool is_read = false, is_unix = false;
+	start();
+	buf_free(&a->rest);
+	*a = (struct actor){ .is_first = true, .wire = fake_accept_begin(), .pid = 0, .name = "" };
 	const char *protocol = "StartupMessage";
 	bool has_user = false, has_database = false;
 	if (words_next(&rest, &w))
@@ -269,7 +311,7 @@ logs_in(struct actor *a, const char *rest)
 				is_read = true;
 			} else if (strncmp(w.at[i], "3.", 2) == 0) {
 				protocol = w.at[i][2] == '2' ? "StartupMessage3.2" : "StartupMessage3.9";
-			} else {
+			} else if (!is_about_wire(a->wire, w.at[i], &is_unix)) {
 				has_user |= strncmp(w.at[i], "user=", 5) == 0;
 				has_database |= strncmp(w.at[i], "database=", 9) == 0;
 				strcpy(pairs.at[pairs.n++], w.at[i]);
@@ -278,7 +320,7 @@ logs_in(struct actor *a, const char *rest)
 	strcpy(pairs.at[0], protocol);
 	words_join(&pairs, text, sizeof(text));
 	snprintf(all, sizeof(all), "%s%s%s", text, has_user ? "" : " user=app", has_database ? "" : " database=app");
-	connects(a, is_read ? LANE_READ : LANE_WRITE);
+	proxy_accept(play->proxy, a->wire->fd, is_unix, false, is_read ? LANE_READ : LANE_WRITE);
 	strcpy(a->name, name);
 	says(a, all);
 }
@@ -467,9 +509,9 @@ command(const struct words *w)
 {
 	struct proxy *x = play->proxy;
 	const char *verb = w->at[0], *what = w->n > 1 ? w->at[1] : "";
-	char reason[500] = "";
+	char reason[2000] = "";
 	struct text why = TEXT_IN(reason);
-	struct database *d = what[0] ? proxy_database(x, what) : NULL;
+	struct database *d = what[0] && strcmp(verb, "reload") != 0 ? proxy_database(x, what) : NULL;
 	if (strcmp(verb, "pause") == 0) {
 		proxy_pause(x, d);
 	} else if (strcmp(verb, "suspend") == 0) {
@@ -491,8 +533,9 @@ command(const struct words *w)
 			complain("it has not stopped");
 	} else if (strcmp(verb, "reload") == 0) {
 		write_config();
-		if (!proxy_reload(x, &why))
-			complain("reload: %s", reason);
+		bool is_taken = proxy_reload(x, &why);
+		if (strcmp(what, "fails") == 0 ? is_taken || (w->n > 2 && !strstr(reason, w->at[2])) : !is_taken)
+			complain("reload: %s", is_taken ? "it was taken" : reason);
 	} else if (strcmp(verb, "idle") == 0) {
 		count_idle(w->at[2]);
 	} else if (strcmp(verb, "connects") == 0) {
@@ -524,10 +567,16 @@ act(char *line)
 		add_line(play->users, sizeof(play->users), after);
 	} else if (strcmp(first, "peer") == 0) {
 		add_line(play->peers, sizeof(play->peers), after);
+	} else if (strcmp(first, "rule") == 0) {
+		add_line(play->rules, sizeof(play->rules), after);
+	} else if (strcmp(first, "map") == 0) {
+		add_line(play->maps, sizeof(play->maps), after);
 	} else if (strcmp(first, "forget") == 0) { /* forget database | config | ...: to be given anew before a reload */
-		char first_of = w.at[1][0];
-		(first_of == 'd' ? play->databases : first_of == 'u' ? play->users : first_of == 'p' ? play->peers : play->config)[0] =
-			'\0';
+		(w.at[1][0] == 'd'   ? play->databases
+		 : w.at[1][0] == 'u' ? play->users
+		 : w.at[1][0] == 'p' ? play->peers
+		 : w.at[1][0] == 'r' ? play->rules
+		                     : play->config)[0] = '\0';
 	} else if (strcmp(first, "start") == 0) {
 		logs_in(actor(w.at[1]), "");
 		server_logs_in(actor(w.at[2]), "");
@@ -568,6 +617,8 @@ play_file(const char *path, const char *name, bool is_split)
 	p = (struct play){ .file = name, .is_split = is_split };
 	play = &p;
 	snprintf(p.path, sizeof(p.path), "/tmp/pgsluice-scenario-%d.ini", (int)getpid());
+	snprintf(p.rules_path, sizeof(p.rules_path), "/tmp/pgsluice-scenario-%d.hba", (int)getpid());
+	snprintf(p.maps_path, sizeof(p.maps_path), "/tmp/pgsluice-scenario-%d.ident", (int)getpid());
 	clock_set(1000 * SECOND_US);
 	FILE *f = fopen(path, "r");
 	ck_assert_msg(f != NULL, "%s", path);
@@ -580,6 +631,8 @@ play_file(const char *path, const char *name, bool is_split)
 	proxy_free(p.proxy);
 	fake_reset();
 	unlink(p.path);
+	unlink(p.rules_path);
+	unlink(p.maps_path);
 	for (int i = 0; i < p.count; i++)
 		buf_free(&p.actors[i].rest);
 	if (p.why[0])
