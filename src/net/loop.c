@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/heap.h"
+#include "base/log.h"
 #include "net/stream.h"
 
 struct timer {
@@ -25,9 +26,17 @@ struct loop_signal {
 	void *context;
 };
 
+static void
+log_of_libevent(int severity, const char *text)
+{
+	log_at(severity == EVENT_LOG_DEBUG ? LOG_LEVEL_DEBUG : severity == EVENT_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
+	       "libevent", "%s", text);
+}
+
 struct loop *
 loop_new(struct loop_hooks hooks, void *context)
 {
+	event_set_log_callback(log_of_libevent); /* else they go to stderr, in a form of their own */
 	struct event_config *config = event_config_new();
 	if (config == NULL)
 		return NULL;
@@ -153,9 +162,10 @@ static void
 timer_on_event(evutil_socket_t fd, short what, void *context)
 {
 	struct timer *t = context;
-	loop_enter(t->loop);
-	t->fn(t->context);
-	loop_flush(t->loop);
+	struct loop *loop = t->loop;
+	loop_enter(loop);
+	t->fn(t->context); /* may free t */
+	loop_flush(loop);
 }
 
 static struct timer *

@@ -1,60 +1,206 @@
-/* net/resolve.c - names to addresses; see the header. */
+/*
+ * net/resolve.c - names to addresses; see the header.
+ *
+ *   resolve_name ─► known and not due: the answer ─► else wait ─► hosts file, or dns_ask ─► name_on_report ─► answers
+ *   resolver_tick ─► what is in use and due ─► dns_ask ─► name_on_report ─► changed: on_change
+ */
 #include "net/resolve.h"
 
-#include <netinet/in.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
-#include <arpa/inet.h>
-#include <event2/dns.h>
-#include <event2/event.h>
-#include <event2/util.h>
 #include <uthash.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/heap.h"
-#include "base/must.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "net/address.h"
+#include "net/dns.h"
+#include "net/resolv_conf.h"
+#include "net/stream.h"
 
-/* What is known of one name; kept until it is out of date and asked for again. */
+#define TTL_LEAST_US   SECOND_US         /* also for records that say 0: one question a second is enough */
+#define BLIND_RETRY_US (2 * SECOND_US)   /* nobody could tell, and there is no older answer */
+#define STALE_AFTER_US SECOND_US         /* who waits for an answer gets the older one then */
+#define FAILED_FOR_US  (30 * SECOND_US)  /* an address is tried after the others */
+#define IN_USE_US      (5 * SECOND_US)   /* resolve_keep() comes more often */
+#define FORGOTTEN_US   (600 * SECOND_US) /* nobody asked for so long */
+#define FILE_BYTES_MAX (1024 * 1024)
+#define HOSTS_FILE     "/etc/hosts"
+#define RESOLV_CONF    "/etc/resolv.conf"
+
+/* What is known of one name. */
 struct name {
 	UT_hash_handle hh;
 	char *text;
 	struct resolver *resolver;
 	struct resolved answer; /* ports are 0 */
-	uint64_t good_until_us;
-	bool is_asking;
-	struct list waiting; /* of struct resolve_request */
+	uint64_t failed_us[RESOLVE_ADDRESSES_MAX]; /* when a connection to it last failed; 0: it did not since */
+	int worked;             /* index of the address that worked last; -1: none */
+	uint64_t answered_us, good_until_us;
+	uint64_t used_us, kept_us;
+	struct dns_lookup *lookup; /* under way */
+	uint64_t asked_us;
+	uint32_t lookups;
+	bool is_stale;          /* nobody could tell the last time: the answer is an older one */
+	bool is_changed;        /* and on_change was not called yet */
+	struct resolved before; /* the last answer that had addresses */
+	struct list waiting;    /* of struct resolve_request */
+};
+
+struct watched_file {
+	const char *path;
+	struct timespec changed;
+	off_t size;
+	ino_t inode;
+	bool is_there;
+	struct buf text;
 };
 
 struct resolver {
 	struct loop *loop;
-	struct evdns_base *dns; /* made when first needed */
+	struct dns *dns;
 	struct name *names;
-	uint64_t ttl_us, failure_ttl_us;
+	struct watched_file hosts, conf;
+	char *conf_path;
+	bool has_files; /* they were read once */
+	uint64_t ttl_max_us, failure_ttl_us;
+	unsigned asking;
+	resolver_change_fn *on_change;
+	void *context;
+	struct resolver_counters counters;
 };
 
 struct resolve_request {
 	struct node node;
+	uint32_t number; /* of the lookup it waits for */
 	uint16_t port;
 	resolve_fn *fn;
 	void *context;
 };
 
+/* ---- files ---- */
+
+static bool
+read_whole(struct watched_file *f)
+{
+	int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return false;
+	buf_clear(&f->text);
+	ssize_t n;
+	do {
+		buf_reserve(&f->text, 4096);
+		n = read(fd, f->text.p + f->text.n, 4096);
+		if (n > 0)
+			f->text.n += (size_t)n;
+	} while (n > 0 && f->text.n < FILE_BYTES_MAX);
+	close(fd);
+	return n >= 0;
+}
+
+/* True: it is another one than before. One that has gone, or can't be read, stays as it was. */
+static bool
+file_look(struct watched_file *f)
+{
+	struct stat st;
+	if (stat(f->path, &st) != 0) {
+		f->is_there = false;
+		return false;
+	}
+	if (f->is_there && f->size == st.st_size && f->inode == st.st_ino &&
+	    memcmp(&f->changed, &st.st_mtim, sizeof(f->changed)) == 0)
+		return false;
+	f->is_there = true;
+	f->size = st.st_size;
+	f->inode = st.st_ino;
+	f->changed = st.st_mtim;
+	return read_whole(f);
+}
+
+static void
+all_are_due(struct resolver *r)
+{
+	for (struct name *name = r->names; name; name = name->hh.next)
+		name->good_until_us = 0;
+}
+
+static void
+look_at_files(struct resolver *r)
+{
+	bool is_first = !r->has_files, is_changed = false;
+	r->has_files = true;
+	if (file_look(&r->hosts))
+		is_changed = true;
+	if (file_look(&r->conf) || is_first) {
+		char hostname[256];
+		struct resolv_conf conf;
+		if (gethostname(hostname, sizeof(hostname)) != 0)
+			hostname[0] = '\0';
+		hostname[sizeof(hostname) - 1] = '\0';
+		resolv_conf_read(buf_view(&r->conf.text), hostname, &conf);
+		dns_configure(r->dns, &conf);
+		is_changed = true;
+		if (!r->conf.is_there)
+			log_warning("dns", "%s can't be read: names are asked for at 127.0.0.1", r->conf.path);
+	}
+	if (is_changed && !is_first) {
+		log_info("dns", "%s or %s has changed: all names are looked up again", r->conf.path, r->hosts.path);
+		all_are_due(r);
+	}
+}
+
+/* ---- birth and death ---- */
+
+void
+resolver_tune(struct resolver *r, const struct resolver_settings *settings)
+{
+	const char *path = settings->resolv_conf && settings->resolv_conf[0] ? settings->resolv_conf : RESOLV_CONF;
+	r->ttl_max_us = settings->ttl_max_us;
+	r->failure_ttl_us = settings->failure_ttl_us;
+	if (r->conf_path && strcmp(r->conf_path, path) == 0)
+		return;
+	heap_free(r->conf_path);
+	r->conf_path = heap_string(path);
+	r->conf.path = r->conf_path;
+	r->conf.is_there = false;
+	buf_clear(&r->conf.text);
+	if (r->has_files) {
+		r->has_files = false;
+		look_at_files(r);
+		all_are_due(r);
+	}
+}
+
 struct resolver *
-resolver_new(struct loop *loop, uint64_t ttl_us, uint64_t failure_ttl_us)
+resolver_new(struct loop *loop, const struct resolver_settings *settings)
 {
 	struct resolver *r = heap_alloc(sizeof(*r));
-	*r = (struct resolver){ .loop = loop, .ttl_us = ttl_us, .failure_ttl_us = failure_ttl_us };
+	r->loop = loop;
+	r->dns = dns_new(loop);
+	r->hosts.path = HOSTS_FILE;
+	resolver_tune(r, settings);
 	return r;
 }
 
-void
-resolver_tune(struct resolver *r, uint64_t ttl_us, uint64_t failure_ttl_us)
+static void
+name_free(struct name *name)
 {
-	r->ttl_us = ttl_us;
-	r->failure_ttl_us = failure_ttl_us;
+	HASH_DEL(name->resolver->names, name);
+	list_each(&name->waiting, n, next)
+	{
+		node_remove(n);
+		heap_free(node_owner(n, struct resolve_request, node));
+	}
+	heap_free(name->text);
+	heap_free(name);
 }
 
 void
@@ -62,168 +208,413 @@ resolver_free(struct resolver *r)
 {
 	if (r == NULL)
 		return;
-	if (r->dns)
-		evdns_base_free(r->dns, 0);
+	dns_free(r->dns);
 	struct name *name, *after;
 	HASH_ITER(hh, r->names, name, after)
-	{
-		HASH_DEL(r->names, name);
-		list_each(&name->waiting, n, next)
-		{
-			node_remove(n);
-			heap_free(node_owner(n, struct resolve_request, node));
-		}
-		heap_free(name->text);
-		heap_free(name);
-	}
+		name_free(name);
+	buf_free(&r->hosts.text);
+	buf_free(&r->conf.text);
+	heap_free(r->conf_path);
 	heap_free(r);
 }
 
-static void
-set_port(struct sockaddr_storage *a, uint16_t port)
+void
+resolver_on_change(struct resolver *r, resolver_change_fn *fn, void *context)
 {
-	if (a->ss_family == AF_INET)
-		((struct sockaddr_in *)(void *)a)->sin_port = htons(port);
-	else if (a->ss_family == AF_INET6)
-		((struct sockaddr_in6 *)(void *)a)->sin6_port = htons(port);
+	r->on_change = fn;
+	r->context = context;
 }
 
-static void
-answer_with(const struct resolved *known, uint16_t port, resolve_fn *fn, void *context)
+/* ---- addresses ---- */
+
+static int
+index_of(const struct resolved *in, const struct sockaddr_storage *address)
 {
-	struct resolved answer = *known;
-	for (unsigned i = 0; i < answer.count; i++)
-		set_port(&answer.at[i].address, port);
-	fn(context, &answer);
+	for (unsigned i = 0; i < in->count; i++)
+		if (address_same_host(&in->at[i].address, address))
+			return (int)i;
+	return -1;
 }
 
 bool
-resolve_unix(const char *host, uint16_t port, struct sockaddr_storage *out, socklen_t *bytes)
+resolved_has(const struct resolved *in, const struct sockaddr_storage *address)
 {
-	struct sockaddr_un *a = (struct sockaddr_un *)(void *)out;
-	memset(out, 0, sizeof(*out));
-	a->sun_family = AF_UNIX;
-	int n = snprintf(a->sun_path, sizeof(a->sun_path), "%s/.s.PGSQL.%u", host, port);
-	if (n < 0 || (size_t)n >= sizeof(a->sun_path))
-		return false;
-	*bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n + 1);
-	if (host[0] == '@') {
-		a->sun_path[0] = '\0';
-		(*bytes)--;
-	}
-	return true;
+	return index_of(in, address) >= 0;
 }
 
 static bool
-resolve_number(const char *host, struct resolved *out)
+same_addresses(const struct resolved *a, const struct resolved *b)
 {
-	memset(&out->at[0], 0, sizeof(out->at[0]));
-	struct sockaddr_in *in4 = (struct sockaddr_in *)(void *)&out->at[0].address;
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)&out->at[0].address;
-	if (inet_pton(AF_INET, host, &in4->sin_addr) == 1) {
-		in4->sin_family = AF_INET;
-		out->at[0].bytes = sizeof(*in4);
-	} else if (inet_pton(AF_INET6, host, &in6->sin6_addr) == 1) {
-		in6->sin6_family = AF_INET6;
-		out->at[0].bytes = sizeof(*in6);
-	} else {
-		return false;
-	}
-	out->count = 1;
-	out->error = NULL;
+	for (unsigned i = 0; i < a->count; i++)
+		if (!resolved_has(b, &a->at[i].address))
+			return false;
+	for (unsigned i = 0; i < b->count; i++)
+		if (!resolved_has(a, &b->at[i].address))
+			return false;
 	return true;
 }
 
 static void
-name_on_answer(int error, struct evutil_addrinfo *list, void *context)
+add_address(struct resolved *out, const struct sockaddr_storage *address)
 {
-	struct name *name = context;
-	if (error == EVUTIL_EAI_CANCEL)
-		return; /* the resolver is being freed */
-	loop_enter(name->resolver->loop);
-	name->is_asking = false;
-	name->answer = (struct resolved){ 0 };
-	for (struct evutil_addrinfo *a = list; a && name->answer.count < RESOLVE_ADDRESSES_MAX; a = a->ai_next) {
-		memcpy(&name->answer.at[name->answer.count].address, a->ai_addr, a->ai_addrlen);
-		name->answer.at[name->answer.count++].bytes = (socklen_t)a->ai_addrlen;
+	if (resolved_has(out, address))
+		return;
+	if (out->count == RESOLVE_ADDRESSES_MAX) {
+		out->is_partial = true;
+		return;
 	}
-	if (list)
-		evutil_freeaddrinfo(list);
-	if (name->answer.count == 0)
-		name->answer.error = error ? evutil_gai_strerror(error) : "name has no address";
-	name->good_until_us =
-		clock_now_us() + (name->answer.count ? name->resolver->ttl_us : name->resolver->failure_ttl_us);
+	out->at[out->count].address = *address;
+	out->at[out->count++].bytes = address_size(address);
+}
+
+/* Has this machine a way there at all? Nothing is sent. */
+static bool
+has_route(const struct sockaddr_storage *address, socklen_t bytes)
+{
+	struct sockaddr_storage to = *address;
+	address_set_port(&to, 9);
+	int fd = socket(to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool is = fd >= 0 && connect(fd, (const struct sockaddr *)&to, bytes) == 0;
+	if (fd >= 0)
+		close(fd);
+	return is;
+}
+
+/* IPv6 and IPv4 in turn, each in the order it came; where there is no way to, last. */
+static void
+arrange(struct resolved *answer)
+{
+	if (answer->count < 2)
+		return;
+	struct resolved by[3] = { 0 }; /* IPv6, IPv4, no route */
+	for (unsigned i = 0; i < answer->count; i++) {
+		const struct sockaddr_storage *a = &answer->at[i].address;
+		add_address(&by[!has_route(a, answer->at[i].bytes) ? 2 : a->ss_family == AF_INET], a);
+	}
+	bool is_partial = answer->is_partial;
+	*answer = (struct resolved){ .is_partial = is_partial };
+	for (unsigned i = 0; i < by[0].count || i < by[1].count; i++)
+		for (int family = 0; family < 2; family++)
+			if (i < by[family].count)
+				add_address(answer, &by[family].at[i].address);
+	for (unsigned i = 0; i < by[2].count; i++)
+		add_address(answer, &by[2].at[i].address);
+}
+
+static void
+list_text(const struct resolved *of, struct text *out)
+{
+	for (unsigned i = 0; i < of->count; i++) {
+		char host[64];
+		uint16_t port;
+		address_text((const struct sockaddr *)&of->at[i].address, host, sizeof(host), &port);
+		text_addf(out, "%s%s", i ? ", " : "", host);
+	}
+}
+
+/* ---- answers to who asked ---- */
+
+static bool
+has_failed_lately(const struct name *name, unsigned i)
+{
+	return name->failed_us[i] && clock_now_us() - name->failed_us[i] < FAILED_FOR_US;
+}
+
+/* What worked last comes first, what failed lately comes last. */
+static void
+answer_from(const struct name *name, uint16_t port, resolve_fn *fn, void *context)
+{
+	struct resolved answer = { .error = name->answer.error, .is_partial = name->answer.is_partial };
+	for (int failed = 0; failed < 2; failed++) {
+		if (failed)
+			answer.trusted = answer.count;
+		else if (name->worked >= 0 && !has_failed_lately(name, (unsigned)name->worked))
+			add_address(&answer, &name->answer.at[name->worked].address);
+		for (unsigned i = 0; i < name->answer.count; i++)
+			if (has_failed_lately(name, i) == failed)
+				add_address(&answer, &name->answer.at[i].address);
+	}
+	for (unsigned i = 0; i < answer.count; i++)
+		address_set_port(&answer.at[i].address, port);
+	fn(context, &answer);
+}
+
+/* Those who wait for a lookup up to `number`; what they do may begin another one. */
+static void
+answer_waiting(struct name *name, uint32_t number)
+{
 	struct node *n;
 	while ((n = list_first(&name->waiting)) != NULL) {
 		struct resolve_request *q = node_owner(n, struct resolve_request, node);
+		if (q->number > number)
+			return;
 		node_remove(n);
-		answer_with(&name->answer, q->port, q->fn, q->context);
+		answer_from(name, q->port, q->fn, q->context);
 		heap_free(q);
 	}
-	loop_flush(name->resolver->loop);
+}
+
+/* ---- what a lookup tells ---- */
+
+static uint64_t
+clamp_ttl(uint64_t ttl_us, uint64_t most_us)
+{
+	if (ttl_us > most_us)
+		ttl_us = most_us;
+	return ttl_us < TTL_LEAST_US ? TTL_LEAST_US : ttl_us;
+}
+
+static void
+name_take(struct name *name, struct resolved *now, uint64_t ttl_us)
+{
+	struct resolver *r = name->resolver;
+	struct resolved *old = &name->answer;
+	arrange(now);
+	uint64_t failed_us[RESOLVE_ADDRESSES_MAX] = { 0 };
+	int worked = -1;
+	for (unsigned i = 0; i < now->count; i++) {
+		int before = index_of(old, &now->at[i].address);
+		failed_us[i] = before >= 0 ? name->failed_us[before] : 0;
+		if (before >= 0 && before == name->worked)
+			worked = (int)i;
+	}
+	if (name->before.count > 0 && now->count > 0 && !now->is_partial && !same_addresses(&name->before, now)) {
+		char was[300], is[300];
+		struct text was_text = TEXT_IN(was), is_text = TEXT_IN(is);
+		list_text(&name->before, &was_text);
+		list_text(now, &is_text);
+		log_info("dns", "%s is %s now, and was %s", name->text, is, was);
+		r->counters.changes++;
+		name->is_changed = true;
+	}
+	if (old->count > 0 && now->count == 0)
+		log_warning("dns", "%s has no address any more: %s", name->text, now->error);
+	if (name->is_stale)
+		log_info("dns", "%s can be looked up again", name->text);
+	name->is_stale = false;
+	name->answer = *now;
+	memcpy(name->failed_us, failed_us, sizeof(failed_us));
+	name->worked = worked;
+	name->answered_us = clock_now_us();
+	name->good_until_us = name->answered_us + ttl_us;
+	if (now->count > 0)
+		name->before = *now;
+}
+
+static void
+tell_change(struct name *name)
+{
+	const struct resolver *r = name->resolver;
+	if (!name->is_changed)
+		return;
+	name->is_changed = false;
+	if (r->on_change)
+		r->on_change(r->context, name->text, &name->before);
+}
+
+static void
+name_is_unknown(struct name *name, const char *why)
+{
+	struct resolver *r = name->resolver;
+	r->counters.failures++;
+	name->answered_us = clock_now_us();
+	if (name->answer.count == 0) {
+		name->answer.error = why;
+		name->good_until_us = name->answered_us + clamp_ttl(r->failure_ttl_us, BLIND_RETRY_US);
+		return;
+	}
+	if (!name->is_stale)
+		log_warning("dns", "%s can't be looked up (%s); its last addresses stay in use", name->text, why);
+	name->is_stale = true;
+	name->good_until_us = name->answered_us + clamp_ttl(r->failure_ttl_us, UINT64_MAX);
+}
+
+static void
+add_family(struct resolved *out, const struct dns_answer *from, sa_family_t family)
+{
+	for (unsigned i = 0; i < from->count; i++) {
+		struct sockaddr_storage a;
+		address_make(&a, family, from->address[i], 0, 0);
+		add_address(out, &a);
+	}
+	out->is_partial |= from->is_partial;
+}
+
+static void
+name_on_report(void *context, const struct dns_report *report)
+{
+	struct name *name = context;
+	struct resolver *r = name->resolver;
+	struct resolved now = { 0 };
+	uint32_t ttl_s = UINT32_MAX;
+	name->lookup = NULL;
+	r->asking--;
+	switch (report->how) {
+	case DNS_LOOKUP_FOUND:
+		for (int i = 0; i < DNS_FAMILIES; i++) {
+			sa_family_t family = i == 0 ? AF_INET : AF_INET6;
+			if (report->is_unknown[i]) { /* as before */
+				for (unsigned k = 0; k < name->answer.count; k++)
+					if (name->answer.at[k].address.ss_family == family)
+						add_address(&now, &name->answer.at[k].address);
+				continue;
+			}
+			add_family(&now, &report->answer[i], family);
+			if (report->answer[i].count > 0 && report->answer[i].ttl_s < ttl_s)
+				ttl_s = report->answer[i].ttl_s;
+		}
+		name_take(name, &now, clamp_ttl(ttl_s * SECOND_US, r->ttl_max_us));
+		break;
+	case DNS_LOOKUP_NONE:
+		r->counters.absences++;
+		now.error = report->why;
+		name_take(name, &now, clamp_ttl(r->failure_ttl_us, UINT64_MAX));
+		break;
+	case DNS_LOOKUP_FAILED:
+		name_is_unknown(name, report->why);
+		break;
+	}
+	tell_change(name);
+	answer_waiting(name, name->lookups);
+}
+
+/* ---- asking ---- */
+
+static bool
+is_localhost(const char *host)
+{
+	size_t n = strlen(host);
+	if (n > 0 && host[n - 1] == '.')
+		n--;
+	if (n < 9 || strncasecmp(host + n - 9, "localhost", 9) != 0)
+		return false;
+	return n == 9 || host[n - 10] == '.';
+}
+
+static bool
+find_here(struct resolver *r, const char *host, struct resolved *out)
+{
+	struct sockaddr_storage found[HOSTS_ADDRESSES_MAX];
+	unsigned count = hosts_find(buf_view(&r->hosts.text), host, found);
+	for (unsigned i = 0; i < count; i++)
+		add_address(out, &found[i]);
+	if (count == 0 && is_localhost(host)) {
+		static const char *const loopback[] = { "127.0.0.1", "::1" };
+		for (int i = 0; i < 2; i++) {
+			address_of_number(loopback[i], &found[0]);
+			add_address(out, &found[0]);
+		}
+	}
+	return out->count > 0;
+}
+
+/* True: it is answered already. */
+static bool
+name_ask(struct name *name)
+{
+	struct resolver *r = name->resolver;
+	struct resolved now = { 0 };
+	if (!r->has_files)
+		look_at_files(r);
+	r->counters.lookups++;
+	name->lookups++;
+	name->asked_us = clock_now_us();
+	if (find_here(r, name->text, &now)) {
+		name_take(name, &now, clamp_ttl(r->ttl_max_us, UINT64_MAX));
+		return true;
+	}
+	name->lookup = dns_ask(r->dns, name->text, name_on_report, name);
+	if (name->lookup == NULL) {
+		now.error = "that can't be the name of a host";
+		name_take(name, &now, clamp_ttl(r->failure_ttl_us, UINT64_MAX));
+		return true;
+	}
+	r->asking++;
+	return false;
+}
+
+static struct name *
+name_find(const struct resolver *r, const char *host)
+{
+	struct name *name;
+	HASH_FIND_STR(r->names, host, name);
+	return name;
 }
 
 static struct name *
 name_get(struct resolver *r, const char *host)
 {
-	struct name *name;
-	HASH_FIND_STR(r->names, host, name);
-	if (name == NULL) {
-		name = heap_alloc(sizeof(*name));
-		name->text = heap_string(host);
-		name->resolver = r;
-		list_init(&name->waiting);
-		HASH_ADD_KEYPTR(hh, r->names, name->text, strlen(name->text), name);
-	}
+	struct name *name = name_find(r, host);
+	if (name)
+		return name;
+	name = heap_alloc(sizeof(*name));
+	name->text = heap_string(host);
+	name->resolver = r;
+	name->worked = -1;
+	list_init(&name->waiting);
+	HASH_ADD_KEYPTR(hh, r->names, name->text, strlen(name->text), name);
 	return name;
 }
 
-/* Without a usable /etc/resolv.conf libevent makes none at all; as libc does we have /etc/hosts then, and this machine. */
-static struct evdns_base *
-open_dns(struct event_base *base)
+bool
+resolve_unix(const char *host, uint16_t port, struct sockaddr_storage *out, socklen_t *bytes)
 {
-	struct evdns_base *dns = evdns_base_new(base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-	if (dns)
-		return dns;
-	dns = evdns_base_new(base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-	must(dns != NULL);
-	evdns_base_load_hosts(dns, "/etc/hosts");
-	evdns_base_nameserver_ip_add(dns, "127.0.0.1");
-	return dns;
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int n = snprintf(a.sun_path, sizeof(a.sun_path), "%s/.s.PGSQL.%u", host, port);
+	if (n < 0 || (size_t)n >= sizeof(a.sun_path))
+		return false;
+	*bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n + 1);
+	if (host[0] == '@') {
+		a.sun_path[0] = '\0';
+		(*bytes)--;
+	}
+	memset(out, 0, sizeof(*out));
+	memcpy(out, &a, sizeof(a));
+	return true;
+}
+
+/* What needs no looking up. */
+static bool
+resolve_directly(const char *host, uint16_t port, struct resolved *out)
+{
+	if (host[0] == '/' || host[0] == '@') {
+		if (resolve_unix(host, port, &out->at[0].address, &out->at[0].bytes))
+			out->count = out->trusted = 1;
+		else
+			out->error = "Unix socket path is too long";
+		return true;
+	}
+	struct sockaddr_storage a;
+	if (!address_of_number(host, &a))
+		return false;
+	address_set_port(&a, port);
+	add_address(out, &a);
+	out->trusted = out->count;
+	return true;
 }
 
 struct resolve_request *
 resolve_name(struct resolver *r, const char *host, uint16_t port, resolve_fn *fn, void *context)
 {
 	struct resolved direct = { 0 };
-	if (host[0] == '/' || host[0] == '@') {
-		if (resolve_unix(host, port, &direct.at[0].address, &direct.at[0].bytes))
-			direct.count = 1;
-		else
-			direct.error = "Unix socket path is too long";
+	if (resolve_directly(host, port, &direct)) {
 		fn(context, &direct);
 		return NULL;
 	}
-	if (resolve_number(host, &direct)) {
-		answer_with(&direct, port, fn, context);
-		return NULL;
-	}
 	struct name *name = name_get(r, host);
-	if (!name->is_asking && name->good_until_us > clock_now_us()) {
-		answer_with(&name->answer, port, fn, context);
+	name->used_us = clock_now_us();
+	bool is_due = name->good_until_us <= clock_now_us();
+	if (is_due && name->lookup == NULL)
+		is_due = !name_ask(name);
+	/* While name servers are out of reach, nobody waits for them to stay so. */
+	if (!is_due || (name->is_stale && name->answer.count > 0)) {
+		answer_from(name, port, fn, context);
 		return NULL;
 	}
 	struct resolve_request *q = heap_alloc(sizeof(*q));
-	*q = (struct resolve_request){ .port = port, .fn = fn, .context = context };
+	*q = (struct resolve_request){ .number = name->lookups, .port = port, .fn = fn, .context = context };
 	list_append(&name->waiting, &q->node);
-	if (name->is_asking)
-		return q;
-	if (r->dns == NULL)
-		r->dns = open_dns(r->loop->base);
-	name->is_asking = true;
-	struct evutil_addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = EVUTIL_AI_ADDRCONFIG };
-	/* /etc/hosts is answered before the return; then q is gone. */
-	return evdns_getaddrinfo(r->dns, host, NULL, &hints, name_on_answer, name) ? q : NULL;
+	return q;
 }
 
 void
@@ -234,6 +625,69 @@ resolve_cancel(struct resolve_request *q)
 	node_remove(&q->node);
 	heap_free(q);
 }
+
+/* ---- how it went on ---- */
+
+void
+resolve_keep(struct resolver *r, const char *host)
+{
+	struct name *name = name_find(r, host);
+	if (name)
+		name->kept_us = name->used_us = clock_now_us();
+}
+
+void
+resolve_worked(struct resolver *r, const char *host, const struct sockaddr_storage *address)
+{
+	struct name *name = name_find(r, host);
+	int i = name ? index_of(&name->answer, address) : -1;
+	if (i < 0)
+		return;
+	name->worked = i;
+	name->failed_us[i] = 0;
+}
+
+void
+resolve_failed(struct resolver *r, const char *host, const struct sockaddr_storage *address)
+{
+	struct name *name = name_find(r, host);
+	int i = name ? index_of(&name->answer, address) : -1;
+	if (i >= 0)
+		name->failed_us[i] = clock_now_us();
+}
+
+bool
+resolve_distrust(struct resolver *r, const char *host)
+{
+	struct name *name = name_find(r, host);
+	if (name == NULL || clock_now_us() - name->answered_us < TTL_LEAST_US)
+		return false;
+	name->good_until_us = 0;
+	return true;
+}
+
+void
+resolver_tick(struct resolver *r)
+{
+	if (r->names == NULL)
+		return;
+	look_at_files(r);
+	uint64_t now = clock_now_us();
+	struct name *name, *after;
+	HASH_ITER(hh, r->names, name, after)
+	{
+		tell_change(name);
+		bool is_kept = name->kept_us && now - name->kept_us < IN_USE_US;
+		if (name->lookup && name->answer.count > 0 && now - name->asked_us >= STALE_AFTER_US)
+			answer_waiting(name, name->lookups);
+		else if (name->lookup == NULL && is_kept && name->good_until_us <= now)
+			name_ask(name);
+		else if (name->lookup == NULL && list_is_empty(&name->waiting) && now - name->used_us > FORGOTTEN_US)
+			name_free(name);
+	}
+}
+
+/* ---- for people ---- */
 
 bool
 resolver_next(const struct resolver *r, const void **at, struct remembered_name *out)
@@ -246,7 +700,19 @@ resolver_next(const struct resolver *r, const void **at, struct remembered_name 
 		.host = name->text,
 		.answer = &name->answer,
 		.good_until_us = name->good_until_us,
-		.is_asking = name->is_asking,
+		.is_asking = name->lookup != NULL,
 	};
 	return true;
+}
+
+const struct resolver_counters *
+resolver_counters(const struct resolver *r)
+{
+	return &r->counters;
+}
+
+unsigned
+resolver_asking(const struct resolver *r)
+{
+	return r->asking;
 }

@@ -544,14 +544,51 @@ timer_free(struct timer *t)
 /* ---- net/resolve.h: numbers only, at once ---- */
 
 struct resolver *
-resolver_new(struct loop *loop, uint64_t ttl_us, uint64_t failure_ttl_us)
+resolver_new(struct loop *loop, const struct resolver_settings *settings)
 {
 	return heap_alloc(1);
 }
 
 void
-resolver_tune(struct resolver *r, uint64_t ttl_us, uint64_t failure_ttl_us)
+resolver_tune(struct resolver *r, const struct resolver_settings *settings)
 {
+}
+
+void
+resolver_on_change(struct resolver *r, resolver_change_fn *fn, void *context)
+{
+}
+
+void
+resolver_tick(struct resolver *r)
+{
+}
+
+void
+resolve_keep(struct resolver *r, const char *host)
+{
+}
+
+void
+resolve_worked(struct resolver *r, const char *host, const struct sockaddr_storage *address)
+{
+}
+
+void
+resolve_failed(struct resolver *r, const char *host, const struct sockaddr_storage *address)
+{
+}
+
+bool
+resolve_distrust(struct resolver *r, const char *host)
+{
+	return false;
+}
+
+bool
+resolved_has(const struct resolved *in, const struct sockaddr_storage *address)
+{
+	return false;
 }
 
 void

@@ -1,4 +1,4 @@
-/* tests/net/test_listener.c - net/listener and net/resolve, on loopback. */
+/* tests/net/test_listener.c - net/listener, on loopback. */
 #include "ends.h"
 
 #include <errno.h>
@@ -8,15 +8,6 @@
 
 #include "../suite.h"
 #include "net/listener.h"
-#include "net/resolve.h"
-
-/* libevent 2.1 forgets a question that is open when its DNS client is freed: at the end of the process only. */
-const char *__lsan_default_suppressions(void);
-const char *
-__lsan_default_suppressions(void)
-{
-	return "leak:evdns_getaddrinfo\n";
-}
 
 static struct loop *loop;
 static int accepted, refused, last_fd = -1;
@@ -187,101 +178,6 @@ START_TEST(a_unix_socket_is_made_with_its_mode_and_removed)
 }
 END_TEST
 
-/* ---- names ---- */
-
-static struct resolved heard;
-static int answers;
-
-static void
-on_answer(void *context, const struct resolved *answer)
-{
-	heard = *answer;
-	answers++;
-}
-
-static uint16_t
-heard_port(char *host, size_t room)
-{
-	uint16_t port;
-	address_text((struct sockaddr *)&heard.at[0].address, host, room, &port);
-	return port;
-}
-
-START_TEST(numbers_and_paths_are_answered_at_once)
-{
-	char host[64];
-	begin();
-	answers = 0;
-	struct resolver *r = resolver_new(loop, SECOND_US, SECOND_US);
-	ck_assert_ptr_null(resolve_name(r, "127.0.0.1", 5432, on_answer, NULL));
-	ck_assert_uint_eq(heard_port(host, sizeof(host)), 5432);
-	ck_assert_str_eq(host, "127.0.0.1");
-	resolve_name(r, "::1", 5433, on_answer, NULL);
-	ck_assert_uint_eq(heard_port(host, sizeof(host)), 5433);
-	ck_assert_str_eq(host, "::1");
-	resolve_name(r, "/var/run/postgresql", 5432, on_answer, NULL);
-	ck_assert_uint_eq(heard.count, 1);
-	ck_assert_str_eq(((struct sockaddr_un *)(void *)&heard.at[0].address)->sun_path, "/var/run/postgresql/.s.PGSQL.5432");
-	resolve_name(r, "@abstract", 5432, on_answer, NULL);
-	ck_assert_int_eq(((struct sockaddr_un *)(void *)&heard.at[0].address)->sun_path[0], '\0');
-	char longer[200];
-	memset(longer, 'x', sizeof(longer));
-	longer[0] = '/';
-	longer[sizeof(longer) - 1] = '\0';
-	resolve_name(r, longer, 5432, on_answer, NULL);
-	ck_assert_uint_eq(heard.count, 0);
-	ck_assert_int_eq(answers, 5);
-	resolver_free(r);
-	loop_free(loop);
-}
-END_TEST
-
-START_TEST(names_of_etc_hosts_are_found_and_remembered)
-{
-	char host[64];
-	begin();
-	answers = 0;
-	struct resolver *r = resolver_new(loop, SECOND_US, SECOND_US);
-	resolver_tune(r, 60 * SECOND_US, SECOND_US);
-	resolve_name(r, "localhost", 1111, on_answer, NULL);
-	turn_until(loop, answers == 1);
-	ck_assert_msg(heard.count > 0, "%s", heard.error);
-	ck_assert_uint_eq(heard_port(host, sizeof(host)), 1111);
-	ck_assert_ptr_null(resolve_name(r, "localhost", 2222, on_answer, NULL));
-	ck_assert_int_eq(answers, 2);
-	ck_assert_uint_eq(heard_port(host, sizeof(host)), 2222);
-	const void *at = NULL;
-	struct remembered_name name;
-	ck_assert(resolver_next(r, &at, &name));
-	ck_assert_str_eq(name.host, "localhost");
-	ck_assert_uint_gt(name.good_until_us, clock_now_us() + 30 * SECOND_US);
-	ck_assert(!resolver_next(r, &at, &name));
-	resolver_free(r);
-	loop_free(loop);
-}
-END_TEST
-
-START_TEST(questions_may_be_given_up_and_shared_and_left_open)
-{
-	begin();
-	answers = 0;
-	struct resolver *r = resolver_new(loop, 60 * SECOND_US, SECOND_US);
-	struct resolve_request *q[3];
-	for (int i = 0; i < 3; i++)
-		q[i] = resolve_name(r, "nobody-has-this-name.invalid", 1, on_answer, NULL);
-	turns(loop, 2);
-	if (answers == 0) { /* no name server: the question is open; else it has failed by now */
-		resolve_cancel(q[1]);
-		resolve_cancel(NULL);
-	} else {
-		ck_assert_uint_eq(heard.count, 0);
-		ck_assert_ptr_nonnull(heard.error);
-	}
-	resolver_free(r); /* with questions open */
-	loop_free(loop);
-}
-END_TEST
-
 int
 main(void)
 {
@@ -290,9 +186,6 @@ main(void)
 		every_address_and_names_can_be_listened_on,
 		a_full_process_refuses_politely_and_accepts_again_later,
 		a_unix_socket_is_made_with_its_mode_and_removed,
-		numbers_and_paths_are_answered_at_once,
-		names_of_etc_hosts_are_found_and_remembered,
-		questions_may_be_given_up_and_shared_and_left_open,
 	};
-	return suite_run("net/listener, net/resolve", rules, sizeof(rules) / sizeof(rules[0]));
+	return suite_run("net/listener", rules, sizeof(rules) / sizeof(rules[0]));
 }
