@@ -157,6 +157,11 @@ bool proxy_is_still(const struct proxy *x);       /* suspended, and everything s
 void suspend_settle(struct proxy *x);             /* at the end of a turn: who has just come in, too */
 void suspend_on_second(struct proxy *x);          /* whose output can't be sent is cut after suspend_timeout */
 
+/* session/names.c */
+struct resolver_settings names_settings(const struct settings *set);
+void names_open(struct proxy *x);      /* once the resolver is there */
+void names_on_second(struct proxy *x); /* names of hosts that are in use are kept up to date */
+
 /* session/settle.c */
 void proxy_settle(void *context);
 void proxy_reap(void *context);

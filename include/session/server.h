@@ -125,6 +125,7 @@ size_t server_login_on_data(struct server *s, struct view in);
 void server_login_on_open(struct server *s);
 void server_login_on_end(struct server *s, enum stream_end why, const char *text);
 void server_login_free(struct server *s);
+void server_login_unreachable(struct server *s, const char *why); /* from session/server_reach.c: ends it */
 void server_login_back_off(struct server *s); /* its login has failed: the next one to this member waits a while */
 /* After login and after each of the questions that follow it. */
 void server_login_next(struct server *s);

@@ -445,6 +445,12 @@ add_own(const struct proxy *x, struct buf *out)
 	add_plain(out, "pgsluice_loop_turns_total", COUNTER, "Turns of the event loop", x->loop->turns);
 	add_plain(out, "pgsluice_receives_total", COUNTER, "System calls that receive", x->loop->receives);
 	add_plain(out, "pgsluice_sends_total", COUNTER, "System calls that send", x->loop->sends);
+	const struct resolver_counters *names = resolver_counters(x->resolver);
+	add_plain(out, "pgsluice_dns_lookups_total", COUNTER, "Names of hosts looked up", names->lookups);
+	add_plain(out, "pgsluice_dns_failures_total", COUNTER, "Lookups that no name server could answer", names->failures);
+	add_plain(out, "pgsluice_dns_absences_total", COUNTER, "Lookups of names that are not there", names->absences);
+	add_plain(out, "pgsluice_dns_changes_total", COUNTER, "Times that a name had other addresses than before",
+	          names->changes);
 }
 
 static void

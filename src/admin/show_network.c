@@ -78,7 +78,7 @@ const struct show_table show_peer_pools = {
 struct dns_row {
 	const char *host;
 	uint64_t    ttl;
-	char        addresses[RESOLVE_ADDRESSES_MAX * 64];
+	char        addresses[RESOLVE_ADDRESSES_MAX * 64]; /* with the port 0, as PgBouncer has it */
 };
 
 static void
@@ -88,7 +88,8 @@ list_addresses(const struct resolved *from, struct text *out)
 		char host[64];
 		uint16_t port;
 		address_text((const struct sockaddr *)&from->at[i].address, host, sizeof(host), &port);
-		text_addf(out, "%s%s:0", i ? "," : "", host);
+		bool is_ipv6 = from->at[i].address.ss_family == AF_INET6;
+		text_addf(out, is_ipv6 ? "%s[%s]:0" : "%s%s:0", i ? "," : "", host);
 	}
 }
 
@@ -121,7 +122,7 @@ const struct show_table show_dns_hosts = {
 	.fill = fill_dns_hosts,
 };
 
-/* ---- DNS_ZONES: serial numbers of zones are not watched, lifetimes of names are kept to instead ---- */
+/* ---- DNS_ZONES: zones are not watched, their names are looked up again in time; so there are none ---- */
 
 struct zone_row {
 	const char *zone;

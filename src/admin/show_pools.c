@@ -394,7 +394,7 @@ fill_lists(const struct show_table *t, struct proxy *x, struct show_rows *out)
 	add_list(out, "used_servers", x->servers.count);
 	add_list(out, "dns_names", count_rows(&show_dns_hosts, x));
 	add_list(out, "dns_zones", 0);
-	add_list(out, "dns_queries", 0);
+	add_list(out, "dns_queries", resolver_asking(x->resolver));
 	add_list(out, "dns_pending", 0);
 }
 

@@ -118,7 +118,9 @@ proxy_new(struct config *config, char **environment, struct text *why)
 	x->environment = environment;
 	x->loop = loop_new((struct loop_hooks){ .settle = proxy_settle, .reap = proxy_reap }, x);
 	must(x->loop != NULL);
-	x->resolver = resolver_new(x->loop, config->settings.dns_max_ttl_us, config->settings.dns_nxdomain_ttl_us);
+	struct resolver_settings names = names_settings(&config->settings);
+	x->resolver = resolver_new(x->loop, &names);
+	names_open(x);
 	x->fetcher = fetcher_open(x->loop);
 	x->scram_cache = scram_cache_new(SCRAM_CACHE_ENTRIES);
 	x->throttle = throttle_new();

@@ -133,7 +133,8 @@ take_over(struct proxy *x, struct config *now, const struct access *access)
 		access_log_warnings(&x->access);
 	}
 	x->users_warm_at = 0;
-	resolver_tune(x->resolver, now->settings.dns_max_ttl_us, now->settings.dns_nxdomain_ttl_us);
+	struct resolver_settings names = names_settings(&now->settings);
+	resolver_tune(x->resolver, &names);
 
 	struct config *old = x->config;
 	apply_clusters(x, now);

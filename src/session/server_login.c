@@ -1,7 +1,7 @@
 /*
  * session/server_login.c - from a member's name to a server connection that is ready for its first client.
  *
- *   resolve ─► connect (each address in turn) ─► [SSLRequest ─► TLS] ─► StartupMessage ─► authentication ─► ReadyForQuery
+ *   server_reach: resolve ─► connect (each address in turn) ─► [SSLRequest ─► TLS] ─► StartupMessage ─► authentication ─► ReadyForQuery
  *     ─► [pg_is_in_recovery(), where the server does not report it] ─► [connect_query] ─► idle
  *
  * What is true only during login lives in s->login and is freed with it.
@@ -19,13 +19,12 @@
 #include "session/replication.h"
 #include "session/role_keys.h"
 #include "session/server.h"
+#include "session/server_reach.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
 struct server_login {
-	struct resolve_request *resolving;
-	struct resolved addresses;
-	unsigned next_address;
+	struct reach reach;
 	char host[MEMBER_HOST_MAX];
 	uint16_t port;
 	struct scram_client scram;
@@ -99,42 +98,13 @@ login_failed(struct server *s, enum login_failure how, const char *sqlstate, con
 	server_close(s, FAULT_BY_SERVER, text);
 }
 
-/* ---- connecting ---- */
-
-static void
-connect_next(struct server *s, const char *why_not)
+void
+server_login_unreachable(struct server *s, const char *why)
 {
-	struct server_login *l = s->login;
-	while (l->next_address < l->addresses.count) {
-		unsigned i = l->next_address++;
-		s->address = l->addresses.at[i].address;
-		s->address_bytes = l->addresses.at[i].bytes;
-		if (stream_connect(&s->stream, s->proxy->loop, (struct sockaddr *)&s->address, s->address_bytes, &server_ops, s)) {
-			if (s->address.ss_family != AF_UNIX) {
-				const struct settings *set = &s->proxy->config->settings;
-				socket_tune(s->stream.fd, &(struct socket_options){
-					.keepalive = set->tcp_keepalive, .keepidle_s = set->tcp_keepidle_s,
-					.keepintvl_s = set->tcp_keepintvl_s, .keepcnt = set->tcp_keepcnt,
-					.user_timeout_ms = set->tcp_user_timeout_ms,
-					.buffer_bytes = (int)set->tcp_socket_buffer_bytes });
-			}
-			return;
-		}
-		s->stream.fd = -1;
-		why_not = strerror(errno);
-	}
-	login_failed(s, LOGIN_UNREACHABLE, SQLSTATE_CONNECTION_FAILURE, why_not);
+	login_failed(s, LOGIN_UNREACHABLE, SQLSTATE_CONNECTION_FAILURE, why);
 }
 
-static void
-login_on_address(void *context, const struct resolved *answer)
-{
-	struct server *s = context;
-	struct server_login *l = s->login;
-	l->resolving = NULL;
-	l->addresses = *answer;
-	connect_next(s, answer->error ? answer->error : "name has no address");
-}
+/* ---- connected ---- */
 
 void
 server_login_begin(struct server *s)
@@ -147,9 +117,7 @@ server_login_begin(struct server *s)
 	}
 	snprintf(l->host, sizeof(l->host), "%s", m->host);
 	l->port = m->port;
-	struct resolve_request *q = resolve_name(s->proxy->resolver, l->host, l->port, login_on_address, s);
-	if (s->login && q) /* the answer may have come, and even ended the login, before the return */
-		s->login->resolving = q;
+	reach_begin(&l->reach, s, l->host, l->port);
 }
 
 void
@@ -159,7 +127,7 @@ server_login_free(struct server *s)
 	if (l == NULL)
 		return;
 	s->login = NULL;
-	resolve_cancel(l->resolving);
+	reach_fini(&l->reach);
 	if (l->has_scram)
 		scram_client_fini(&l->scram);
 	buf_free(&l->facts);
@@ -225,6 +193,7 @@ ask_for_tls(struct server *s)
 void
 server_login_on_open(struct server *s)
 {
+	reach_connected(&s->login->reach);
 	bool is_tls = s->stream.ssl != NULL;
 	if (!is_tls && s->address.ss_family != AF_UNIX && s->pool->rules.sslmode != SSLMODE_DISABLE) {
 		ask_for_tls(s);
@@ -244,9 +213,11 @@ server_login_on_end(struct server *s, enum stream_end why, const char *text)
 	char said[200];
 	if (why == STREAM_END_REFUSED) {
 		stream_close(&s->stream);
-		connect_next(s, text);
+		reach_refused(&s->login->reach, text);
 		return;
 	}
+	if (why != STREAM_END_TLS)
+		reach_broke(&s->login->reach);
 	snprintf(said, sizeof(said), "%s%s", why == STREAM_END_TLS ? "TLS: " : "", text);
 	login_failed(s, why == STREAM_END_TLS ? LOGIN_REFUSED : LOGIN_UNREACHABLE, SQLSTATE_CONNECTION_FAILURE, said);
 }
@@ -545,6 +516,7 @@ server_login_next(struct server *s)
 	struct server_login *l = s->login;
 	const char *connect_query = s->pool->database->config->connect_query;
 	if (s->replication) { /* nothing is asked, and nobody learns from it: its parameters are its client's */
+		reach_done(&l->reach);
 		log_ready(s);
 		replication_on_ready(s, &(struct welcome){ .facts = l->facts });
 		server_login_free(s);
@@ -563,6 +535,7 @@ server_login_next(struct server *s)
 		server_ask(s, QUESTION_CONNECT, connect_query);
 		return;
 	}
+	reach_done(&l->reach);
 	log_ready(s);
 	teach_pool(s);
 	server_login_free(s);

@@ -365,6 +365,7 @@ proxy_on_second(void *context)
 	suspend_on_second(x);
 	cancel_on_second(x);
 	peers_on_second(x);
+	names_on_second(x);
 	pools_upkeep(x, NULL);
 	roll_stats(x);
 	proxy_refresh_users(x);
