@@ -82,10 +82,24 @@ client_on_open(void *owner)
 	client_login_on_tls(owner);
 }
 
+/* Nothing else would tell why nobody can log in: the client itself often says no more than "bad certificate". */
+static void
+log_failed_handshake(const struct client *c, const char *why)
+{
+	char host[64];
+	uint16_t port;
+	if (!c->proxy->config->settings.log_pooler_errors)
+		return;
+	client_address_text(c, host, sizeof(host), &port);
+	log_warning(client_tag(c), "TLS handshake with %s failed: %s", host, why);
+}
+
 static void
 client_on_end(void *owner, enum stream_end why, const char *text)
 {
 	struct client *c = owner;
+	if (why == STREAM_END_TLS && c->state == CLIENT_TLS)
+		log_failed_handshake(c, text);
 	client_close(c, why == STREAM_END_MEMORY ? FAULT_BY_PROXY : FAULT_BY_CLIENT, text);
 }
 
