@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from kit import wire
+from kit.fake import FakePostgres, Session
 from kit.place import wait_until
 from kit.postgres import Postgres
 from kit.sluice import Sluice
@@ -179,3 +181,132 @@ def test_direct_tls_must_name_the_protocol(sluices: Start, tls: Path) -> None:
                 assert client.login().ask("SELECT 1") == [[b"1"]]
             else:
                 assert client.refused()["C"] == "08P01"
+
+
+def test_tls_by_database(sluices: Start, backend: str, tls: Path) -> None:
+    modes = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+    front: Sluice = sluices(databases={mode: f"{backend} dbname=app sslmode={mode}" for mode in modes},
+                            server_tls_sslmode="disable", server_tls_ca_file=f"{tls}/ca.crt")
+    for mode in modes:
+        with front.connect(dbname=mode) as connection:
+            assert is_encrypted(connection) == (mode != "disable"), mode
+
+
+def test_servers_by_the_old_rule_are_not_used_after_a_reload(sluices: Start, tls: Path, backend: str) -> None:
+    front: Sluice = sluices(server_tls_sslmode="disable", databases={"app": backend, "b": f"{backend} dbname=app"})
+    with front.connect() as connection, front.connect() as busy, front.connect(dbname="b") as other:
+        assert not is_encrypted(connection) and not is_encrypted(other)
+        with busy.transaction():
+            assert not is_encrypted(busy)
+            front.write_ini(server_tls_sslmode="require")
+            assert "reloaded" in front.reload()
+            assert not is_encrypted(busy)  # a transaction is not cut
+            assert is_encrypted(connection) and is_encrypted(other)
+        assert is_encrypted(busy)
+        pid = connection.execute("SELECT pg_backend_pid()").fetchone()
+        front.databases["b"] = f"{backend} dbname=app sslmode=disable"
+        front.write_ini(client_tls_protocols="tlsv1.3")
+        assert "reloaded" in front.reload()
+        assert not is_encrypted(other) and is_encrypted(connection)
+        assert connection.execute("SELECT pg_backend_pid()").fetchone() == pid  # nothing has changed for this one
+
+
+def behind(front: Sluice, **more: str) -> str:
+    return f"host=localhost port={front.port} " + " ".join(f"{key}={value}" for key, value in more.items())
+
+
+def test_direct_tls_towards_servers(sluices: Start, tls: Path, place: Any, postgres: Postgres) -> None:
+    """The server is a pgsluice, as there is no PostgreSQL 17 here. Cancel requests go the same way."""
+    server: Sluice = sluices(client_tls_sslmode="require", **server_files(tls))
+    given = {"server_tls_negotiation": "direct", "server_tls_ca_file": f"{tls}/ca.crt", "query_wait_timeout": "20s"}
+    front: Sluice = sluices(databases={"app": behind(server)}, server_tls_sslmode="verify-full",
+                            server_channel_binding="require", **given)
+    with front.connect() as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    with Wire(front.port) as client:
+        client.login().send(wire.query("SELECT pg_sleep(601)"))
+        wait_until(lambda: postgres.backends("query = 'SELECT pg_sleep(601)' AND state = 'active'") == 1)
+        with Wire(front.port) as asking:
+            asking.send(wire.cancel(client.pid, client.key)).closed()
+        assert client.error()["C"] == "57014"
+    # Who knows nothing of it must not get what looks like a startup packet.
+    for script, said in ((lambda session: session.send(b"N"), "TLS"), (lambda session: None, "TLS")):
+        with FakePostgres(place.port(), script) as fake:
+            with pytest.raises(psycopg.OperationalError, match=said):
+                sluices(databases={"*": f"host=localhost port={fake.port}"}, server_tls_sslmode="require", **given).connect()
+    # PostgreSQL 15 takes the hello for a startup packet, and says nothing.
+    with pytest.raises(psycopg.OperationalError, match="TLS"):
+        sluices(databases={"*": f"host=localhost port={postgres.port}"}, server_tls_sslmode="require", **given).connect()
+
+
+@pytest.mark.parametrize("chosen", [None, "http/1.1"])
+def test_a_server_that_takes_direct_tls_for_another_protocol(sluices: Start, tls: Path, place: Any, chosen: str | None) -> None:
+    def script(session: Session) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(f"{tls}/server.crt", f"{tls}/server.key")
+        if chosen:
+            context.set_alpn_protocols([chosen])
+        session.socket = context.wrap_socket(session.socket, server_side=True)
+        session.login()
+        raise AssertionError("it was taken for a PostgreSQL")
+
+    with FakePostgres(place.port(), script) as fake:
+        front: Sluice = sluices(databases={"*": f"host=localhost port={fake.port}"}, server_tls_sslmode="require",
+                                auth_type="trust", server_tls_negotiation="direct", query_wait_timeout="20s")
+        with pytest.raises(psycopg.OperationalError, match="ALPN"):
+            front.connect()
+
+
+def test_sessions_are_resumed_where_that_is_set(sluices: Start, tls: Path) -> None:
+    def comes_back(front: Sluice, session: Any) -> tuple[bool, Any]:
+        context.maximum_version = version
+        with Wire(front.port) as client:
+            client.send(wire.SSL_REQUEST)
+            assert client.exactly(1) == b"S"
+            secure = context.wrap_socket(client.socket, server_hostname="localhost", session=session)
+            client.socket = secure
+            assert client.login().ask("SELECT 1") == [[b"1"]]
+            return bool(secure.session_reused), secure.session
+
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        for given, resumes in (({}, False), ({"client_tls_session_resumption": "on"}, True),
+                               ({"client_tls_session_resumption": "on", "client_tls_ca_file": f"{tls}/ca.crt"}, False)):
+            front: Sluice = sluices(client_tls_sslmode="require", **server_files(tls), **given)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.load_verify_locations(f"{tls}/ca.crt")
+            was, session = comes_back(front, None)
+            assert not was
+            was, session = comes_back(front, session)
+            assert was == resumes, (version, given)
+            assert "reloaded" in front.reload()
+            was, _ = comes_back(front, session)
+            assert not was  # the keys of the tickets went with the old context
+            with front.connect(sslmode="require", channel_binding="require") as connection:
+                assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_nothing_is_negotiated_anew(sluices: Start, tls: Path) -> None:
+    front: Sluice = sluices(client_tls_sslmode="require", **server_files(tls))
+    done = subprocess.run(["openssl", "s_client", "-starttls", "postgres", "-tls1_2", "-connect", f"127.0.0.1:{front.port}"],
+                          input="R\n", capture_output=True, text=True, timeout=60, check=False)
+    assert "RENEGOTIATING" in done.stderr and "no renegotiation" in done.stderr, done
+    assert "Compression: NONE" in done.stdout
+    with front.connect(sslmode="require") as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_many_queries_in_one_record(sluices: Start, tls: Path) -> None:
+    """And records as large as they get: what OpenSSL has decrypted already is not waited for."""
+    front: Sluice = sluices(client_tls_sslmode="require", **server_files(tls))
+    for size in (100, 16000, 16384, 40000):
+        with Wire(front.port) as client:
+            client.tls().login()
+            text = "x" * (size - 40)
+            queries = [wire.query(f"SELECT '{text}'::text, {i}") for i in range(8)]
+            client.send(*queries)
+            for i in range(8):
+                rows = [wire.row(body) for letter, body in client.ready() if letter == b"D"]
+                assert rows == [[text.encode(), str(i).encode()]]
+            client.send(b"".join(wire.query(f"SELECT {i}") for i in range(300)))
+            for i in range(300):
+                assert [wire.row(body) for letter, body in client.ready() if letter == b"D"] == [[str(i).encode()]]
