@@ -110,7 +110,7 @@ static enum flow
 client_run_query(struct client *c, const struct frame *f, struct view all)
 {
 	if (c->proxy->config->settings.disable_pqexec)
-		return client_protocol_error(c, "simple query protocol is disabled (disable_pqexec)");
+		return client_protocol_error(c, "PQexec disallowed (disable_pqexec)");
 	enum flow flow = client_need_server(c);
 	if (flow != FLOW_MORE)
 		return flow;

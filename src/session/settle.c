@@ -250,11 +250,11 @@ client_on_second(struct client *c)
 	if (!owed_is_empty(&s->owed)) {
 		if (c->query_us && is_over(c->query_us, rules.query_timeout_us)) {
 			s->slot.is_close_needed = true;
-			time_out(c, SQLSTATE_QUERY_CANCELED, "query_timeout");
+			time_out(c, SQLSTATE_QUERY_CANCELED, "query timeout");
 			return;
 		}
 	} else if (s->status != 'I' && is_over(s->request_us, rules.idle_transaction_timeout_us)) {
-		time_out(c, SQLSTATE_IDLE_TRANSACTION_TIMEOUT, "idle_transaction_timeout");
+		time_out(c, SQLSTATE_IDLE_TRANSACTION_TIMEOUT, "idle transaction timeout");
 		return;
 	} else if (s->status == 'I') {
 		if (x->state == PROXY_STOPPING_SERVERS || x->state == PROXY_STOPPING)
@@ -264,7 +264,7 @@ client_on_second(struct client *c)
 		return;
 	}
 	if (is_over(s->linked_us, rules.transaction_timeout_us))
-		time_out(c, SQLSTATE_TRANSACTION_TIMEOUT, "transaction_timeout");
+		time_out(c, SQLSTATE_TRANSACTION_TIMEOUT, "transaction timeout");
 }
 
 static void

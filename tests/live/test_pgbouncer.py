@@ -10,14 +10,17 @@ import re
 import shutil
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Iterator
 
 import psycopg
 import pytest
+from kit import wire
 from kit.place import CHECKOUT, HOST, Place, wait_until
 from kit.postgres import PASSWORD
 from kit.sluice import Sluice, user_list
+from kit.wire import Closed, Wire
 from psycopg import pq
 
 Start = Any
@@ -455,3 +458,59 @@ def test_munin(bouncer: Bouncer, front: Sluice, place: Place) -> None:
                          ("pgbouncer_connections", []), ("pgbouncer_requests", ["autoconf"])):
         assert ask(front.port, plugin, *what) == ask(bouncer.port, plugin, *what), (plugin, what)
     assert "other.label other" in ask(front.port, "pgbouncer_requests", "config")
+
+
+# Refusals.
+
+def last_words(port: int, user: str = "app", dbname: str = "app", password: str = PASSWORD, data: bytes = b"",
+               **parameters: str) -> tuple[str, str, str]:
+    """Severity, SQLSTATE and text of the error with which a connection ends."""
+    with Wire(port) as client:
+        try:
+            client.login(user, dbname, password, **parameters)
+            client.send(data).closed()
+        except (AssertionError, Closed):
+            pass
+        errors = [wire.fields(body) for letter, body in client.heard if letter == b"E"]
+        return tuple(errors[-1][letter] for letter in "SCM") if errors else ("", "", "")  # type: ignore[return-value]
+
+
+# What is done before, how it is asked for, and our SQLSTATE: PgBouncer's is always 08P01. With a text where that differs, too:
+# PostgreSQL's own words, mostly.
+REFUSALS: dict[str, tuple[list[str], dict[str, Any], tuple[str, ...]]] = {
+    "no database": ([], {"dbname": "nil"}, ("3D000", 'database "nil" does not exist')),
+    "no user": ([], {"user": "nobody"}, ("28P01", 'password authentication failed for user "nobody"')),
+    "wrong password": ([], {"password": "no"}, ("28P01", 'password authentication failed for user "app"')),
+    "console": ([], {"dbname": "pgbouncer"}, ("28000",)),
+    "unknown parameter": ([], {"nil": "1"}, ("42704", 'unrecognized configuration parameter "nil"')),
+    "disabled database": (["DISABLE other"], {"dbname": "other"}, ("08004",)),
+    "query_wait_timeout": (["SET query_wait_timeout = 1", "PAUSE other"],
+                           {"dbname": "other", "data": wire.query("SELECT 1")}, ("57P03",)),
+    "query_timeout": (["SET query_timeout = 1"], {"data": wire.query("SELECT pg_sleep(60)")}, ("57014",)),
+    "idle_transaction_timeout": (["SET idle_transaction_timeout = 1"], {"data": wire.query("BEGIN")}, ("25P03",)),
+    "client_idle_timeout": (["SET client_idle_timeout = 1"], {}, ("57P05",)),
+    "large message": (["SET max_packet_size = 100000"], {"data": wire.query("SELECT 1 --" + " " * 200000)},
+                      ("08P01", "invalid message length")),
+    "unknown message": ([], {"data": b"\xff\0\0\0\4"}, ("08P01", "invalid frontend message type 255")),
+}
+
+
+@pytest.mark.parametrize("what", REFUSALS)
+def test_refusals_are_worded_alike(bouncer: Bouncer, front: Sluice, what: str) -> None:
+    commands, given, mine = REFUSALS[what]
+
+    def refused(port: int) -> tuple[str, ...]:
+        with Console(port, "boss") as console:
+            for command in commands:
+                assert console.say(command)[0] != "ERROR", command
+            try:
+                return last_words(port, **given)
+            finally:
+                for command in ("RELOAD", "ENABLE other", "RESUME other"):
+                    console.say(command)
+
+    with ThreadPoolExecutor() as pool:
+        theirs, ours = pool.map(refused, (bouncer.port, front.port))
+    assert theirs[:2] == ("FATAL", "08P01")
+    assert ours == ("FATAL", mine[0], mine[1] if mine[1:] else theirs[2])
+    assert not mine[1:] or mine[1] != theirs[2], "the same after all"
