@@ -52,6 +52,28 @@ use(struct config *config)
 	must(config_reload_report(config, config, no_change, NULL) == 0);
 }
 
+/* A setting set to what it is: possible, and nothing else has changed. So is another value of it, when it fits. */
+static void
+change(struct config *config)
+{
+	struct config_errors errors = { 0 };
+	const struct setting *row = setting_find("max_db_connections");
+	char value[SETTING_VALUE_MAX];
+	const char *is = setting_value(row, &config->settings, value, sizeof(value));
+	struct config *same = config_change(config, row, view_of_string(is), false, &errors);
+	must(same && errors.count == 0);
+	must(config_reload_report(config, same, no_change, NULL) == 0);
+	must(same->database_count == config->database_count && same->user_count == config->user_count &&
+	     same->cluster_count == config->cluster_count && same->peer_count == config->peer_count);
+	for (int i = 0; i < same->database_count; i++)
+		must(!database_config_needs_new_servers(&config->databases[i], &same->databases[i]));
+	struct config *other = config_change(same, setting_find("read_fallback"), VIEW("refuse"), true, &errors);
+	config_free(same);
+	must(other && other->settings.read_fallback == READ_FALLBACK_REFUSE);
+	use(other);
+	config_free(other);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -72,8 +94,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must((config != NULL) == (errors.count == 0));
 	for (int i = 0; i < errors.count; i++)
 		must(*errors.lines[i] && !strchr(errors.lines[i], '\n'));
-	if (config)
+	if (config) {
 		use(config);
+		change(config);
+	}
 	config_free(config);
 	config_errors_free(&errors);
 	for (int i = 0; variables[i]; i++)

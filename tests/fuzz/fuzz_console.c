@@ -74,13 +74,16 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct proxy *x;
+	static const struct config *first;
 	/* "*" makes a database of every name that is paused. */
-	if (x && HASH_COUNT(x->databases) > 100) {
+	if (x && (HASH_COUNT(x->databases) > 100 || x->config != first)) { /* SET changed it */
 		proxy_free(x);
 		x = NULL;
 	}
-	if (x == NULL)
+	if (x == NULL) {
 		x = open_proxy();
+		first = x->config;
+	}
 	if (size == 0)
 		return 0;
 	struct client client = { .proxy = x, .state = CLIENT_CONSOLE }; /* only for its tag in the log */
