@@ -17,7 +17,7 @@ from kit.postgres import PASSWORD
 from kit.sluice import Sluice
 from kit.wire import Wire
 from lab.cluster import Lab
-from lab.layout import Options
+from lab.layout import REPLICATOR, REPLICATOR_PASSWORD, Options
 
 Start = Any
 
@@ -368,6 +368,26 @@ def test_idle_clients_do_not_notice_a_switchover(lab: Lab, front: Sluice) -> Non
         assert writer.execute("SELECT inet_server_port(), current_setting('TimeZone')").fetchone() == (
             lab.pick(new).pg_port, "Asia/Tokyo")
         assert reader.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
+
+
+def test_replication_ends_with_the_leader_and_finds_the_next_one(lab: Lab, sluices: Start) -> None:
+    front = sluices(clusters={"main": f"patroni={urls(lab)}"}, databases={"replication": "cluster=main"}, read=True,
+                    secrets={REPLICATOR: REPLICATOR_PASSWORD})
+
+    def walker(port: int) -> Wire:
+        return Wire(port).login(REPLICATOR, "replication", REPLICATOR_PASSWORD, replication="true")
+
+    def port_behind(client: Wire) -> int:
+        return int(client.ask("SHOW port")[0][0] or 0)
+
+    with walker(front.port) as leaders, walker(front.read_port) as standbys:
+        assert port_behind(leaders) == lab.pick("leader").pg_port
+        assert port_behind(standbys) in {node.pg_port for node in lab.nodes} - {lab.pick("leader").pg_port}
+        _, new = lab.switchover()
+        assert leaders.refused()["C"] in ("57P01", "08006")
+        with walker(front.port) as again:
+            assert port_behind(again) == lab.pick(new).pg_port
+    lab.wait_healthy(90)
 
 
 def test_a_cluster_of_hosts_alone_follows_a_switchover(lab: Lab, sluices: Start) -> None:
