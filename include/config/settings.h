@@ -90,6 +90,7 @@ struct settings {
 	/* pooling */
 	enum pool_mode pool_mode;
 	int            max_client_conn;
+	int            max_login_clients;
 	int            default_pool_size; /* 0: no limit */
 	int            min_pool_size;
 	int            reserve_pool_size;

@@ -81,6 +81,7 @@ bool stream_connect(struct stream *s, struct loop *loop, const struct sockaddr *
 /* At once, without a word to the owner; output gathered or kept is tried once more and then lost. Twice is harmless. */
 void stream_close(struct stream *s);
 bool stream_is_open(const struct stream *s);
+bool stream_is_silent(const struct stream *s); /* nothing of the peer's waits to be read */
 
 /* Begin TLS. As a server: `taken` are the bytes of the ClientHello already read (direct TLS), or empty.
  * As a client: `host` is sent as SNI, unless it is an address; `checks` are what is checked of the server's certificate.

@@ -93,7 +93,7 @@ struct client {
 };
 
 void client_new(struct proxy *x, int fd, bool is_unix, enum lane lane);
-void client_refuse_descriptor(struct proxy *x, int fd); /* no descriptors are left: say so and close */
+void client_refuse(struct proxy *x, int fd, const char *text, const char *hint); /* too many: say so and close */
 
 /* The only place that assigns c->state. `why` is for the debug log. */
 void client_enter(struct client *c, enum client_state to, const char *why);
@@ -103,6 +103,8 @@ void client_enter(struct client *c, enum client_state to, const char *why);
  * made ready for others or closed.
  */
 void client_fail(struct client *c, const struct fault *f);
+/* The same without a line in the log: for those who come by the thousand. */
+void client_cut(struct client *c, const struct fault *f);
 /* Ends it without a word: it left, or it was told already. */
 void client_close(struct client *c, enum fault_by by, const char *reason);
 void client_free(struct client *c); /* proxy_reap only */
@@ -135,6 +137,7 @@ size_t client_login_on_data(struct client *c, struct view in);
 void client_login_on_tls(struct client *c);
 void client_login_on_link(struct client *c);   /* has a server to learn from */
 void client_login_learned(struct client *c, const char *sqlstate, const char *error); /* error NULL: it accepted all */
+void client_login_begin(struct client *c);
 void client_login_free(struct client *c);
 
 #endif

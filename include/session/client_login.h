@@ -13,6 +13,9 @@
 enum { APPLICATION_NAME_MAX = 63 };
 
 struct client_login {
+	struct node node; /* in proxy->logins until it is proven who it is; the oldest connection first */
+	struct client *client;
+	bool has_spoken;
 	bool needs_header; /* a PROXY header has to come first */
 	bool asked_ssl, asked_gss, is_direct_tls;
 	char user[USER_NAME_MAX];

@@ -55,7 +55,7 @@ struct cancel_keys {
 };
 
 struct proxy_counters {
-	uint64_t clients_accepted, clients_refused, logins_failed, logins_throttled;
+	uint64_t clients_accepted, clients_refused, logins_failed, logins_throttled, logins_unfinished;
 	uint64_t servers_opened, servers_failed, servers_closed;
 	uint64_t cancels_received, cancels_forwarded;
 	uint64_t cancels_passed_on, cancels_lost; /* to peers; for peers that are down */
@@ -89,6 +89,8 @@ struct proxy {
 	struct list pools;
 	struct list dirty_pools;         /* to be planned at the end of this turn */
 	struct list clients;             /* struct client, by node; all states but closed */
+	struct list logins;              /* struct client_login: those of them that have not proven yet who they are */
+	uint32_t logins_refused, logins_cut; /* since the log told of it */
 	struct list servers;
 	struct list closed_clients, closed_servers, cancels, closed_cancels;
 	struct list peers, closed_passings; /* session/peers.c */
@@ -149,6 +151,12 @@ proxy_is_paused(const struct proxy *x)
 {
 	return x->state >= PROXY_PAUSED && x->state <= PROXY_STOPPING_SERVERS;
 }
+
+/* session/logins.c */
+uint32_t logins_max(const struct settings *set); /* max_login_clients, or what stands for it */
+bool logins_have_room(struct proxy *x);          /* for one more; somebody who keeps us waiting may give way */
+bool logins_make_room(struct proxy *x);          /* whether somebody did */
+void logins_on_second(struct proxy *x);
 
 /* session/suspend.c */
 void proxy_suspend(struct proxy *x, uint32_t by); /* all but the console falls silent; proxy_resume() ends it */

@@ -36,6 +36,8 @@ enum {
 	BODY_MAX = 4 * 1024,      /* bytes; nothing here reads it */
 	IDLE_SECONDS = 5,         /* between two bytes */
 	VISIT_MAX_US = 10 * 1000 * 1000, /* for everything */
+	CROWDED = VISITORS_MAX / 2,
+	VISIT_CROWDED_US = 1000 * 1000,  /* when there are more than that: health checks wait behind them */
 };
 
 struct visitor {
@@ -146,10 +148,11 @@ static void
 on_second(void *context)
 {
 	struct http *h = context;
+	uint64_t limit_us = h->visitors.count > CROWDED ? VISIT_CROWDED_US : VISIT_MAX_US;
 	list_each(&h->visitors, n, after)
 	{
 		struct visitor *v = node_owner(n, struct visitor, node);
-		bool is_over = clock_now_us() - v->since_us > VISIT_MAX_US;
+		bool is_over = clock_now_us() - v->since_us > limit_us;
 		if (is_over && !has_left(v))
 			shutdown(bufferevent_getfd(v->stream), SHUT_RDWR); /* evhttp reads its end and lets go */
 		if (is_over || has_left(v))

@@ -371,6 +371,7 @@ static const struct {
 	PROCESS("clients_refused", clients_refused, "Clients refused for a limit"),
 	PROCESS("logins_failed", logins_failed, "Logins refused: wrong password, unknown user, no rule, ..."),
 	PROCESS("logins_throttled", logins_throttled, "Logins not tried after too many failures from the same address"),
+	PROCESS("logins_unfinished", logins_unfinished, "Logins ended half way: client_login_timeout, max_login_clients"),
 	PROCESS("client_errors", client_errors, "Clients ended for a mistake of theirs"),
 	PROCESS("servers_opened", servers_opened, "Server connections begun"),
 	PROCESS("servers_failed", servers_failed, "Server connections that failed to log in"),

@@ -369,15 +369,6 @@ count_rows(const struct show_table *t, struct proxy *x)
 	return count;
 }
 
-static uint64_t
-clients_in_login(const struct proxy *x)
-{
-	uint64_t count = 0;
-	list_each(&x->clients, n, after)
-		count += node_owner(n, struct client, node)->state < CLIENT_WELCOME;
-	return count;
-}
-
 /* Nothing is kept in reserve, so there are no free ones. */
 static void
 fill_lists(const struct show_table *t, struct proxy *x, struct show_rows *out)
@@ -389,7 +380,7 @@ fill_lists(const struct show_table *t, struct proxy *x, struct show_rows *out)
 	add_list(out, "peer_pools", count_rows(&show_peer_pools, x));
 	add_list(out, "free_clients", 0);
 	add_list(out, "used_clients", x->clients.count);
-	add_list(out, "login_clients", clients_in_login(x));
+	add_list(out, "login_clients", x->logins.count);
 	add_list(out, "free_servers", 0);
 	add_list(out, "used_servers", x->servers.count);
 	add_list(out, "dns_names", count_rows(&show_dns_hosts, x));

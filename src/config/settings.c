@@ -226,6 +226,12 @@ const struct setting setting_rows[] = {
 	  .type = SETTING_INT, .at = offsetof(struct settings, max_client_conn),
 	  .preset = "100", .least = "1", .applies = APPLIES_ON_RELOAD,
 	  .text = "How many clients may be connected, all together.", },
+	{ .name = "max_login_clients",
+	  .group = "Pooling",
+	  .type = SETTING_INT, .at = offsetof(struct settings, max_login_clients),
+	  .preset = "0", .applies = APPLIES_ON_RELOAD,
+	  .text = "How many connections may be logging in at once. When there are more, one that has been silent for 2 seconds "
+	          "gives way, or else the newcomer is refused. 0 for as many as max_client_conn, and 100 at least.", },
 	{ .name = "default_pool_size",
 	  .group = "Pooling",
 	  .type = SETTING_INT, .at = offsetof(struct settings, default_pool_size),

@@ -10,6 +10,12 @@
 #include "base/log.h"
 #include "process.h"
 
+/*
+ * Whoever means it speaks at once, so a second has all that there is to gain. PgBouncer's 45 would keep those who
+ * say nothing in the kernel's short queue, where neither max_login_clients nor client_login_timeout sees them.
+ */
+enum { DEFER_ACCEPT_S = 1 };
+
 static void
 door_on_accept(void *context, int fd, bool is_unix, bool is_last)
 {
@@ -23,7 +29,7 @@ listener_options_of(const struct settings *set)
 	return (struct listener_options){
 		.backlog = set->listen_backlog,
 		.reuse_port = set->so_reuseport,
-		.defer_accept_s = set->tcp_defer_accept ? 45 : 0,
+		.defer_accept_s = set->tcp_defer_accept ? DEFER_ACCEPT_S : 0,
 		.socket = { .keepalive = set->tcp_keepalive,
 		            .keepidle_s = set->tcp_keepidle_s,
 		            .keepintvl_s = set->tcp_keepintvl_s,

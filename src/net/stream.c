@@ -614,6 +614,13 @@ stream_resume(struct stream *s)
 	read_again(s);
 }
 
+bool
+stream_is_silent(const struct stream *s)
+{
+	uint8_t byte;
+	return s->fd >= 0 && recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+}
+
 void
 stream_suspend(struct stream *s)
 {

@@ -8,12 +8,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/heap.h"
 #include "base/log.h"
 #include "session/cancel.h"
+#include "session/client_login.h"
 #include "session/client_login.h"
 #include "session/link.h"
 #include "session/peers.h"
@@ -68,6 +70,8 @@ client_enter(struct client *c, enum client_state to, const char *why)
 {
 	must(client_states[c->state].next & (1u << to));
 	log_debug(client_tag(c), "%s -> %s: %s", client_states[c->state].name, client_states[to].name, why);
+	if (c->login && to >= CLIENT_WELCOME)
+		node_remove(&c->login->node);
 	c->state = (uint8_t)to;
 	c->since_us = clock_now_us();
 }
@@ -160,19 +164,21 @@ client_new(struct proxy *x, int fd, bool is_unix, enum lane lane)
 	c->is_unix = is_unix;
 	c->connect_us = c->since_us = clock_now_us();
 	list_append(&x->clients, &c->node);
+	client_login_begin(c);
 	x->counters.clients_accepted++;
 	stream_open(&c->stream, x->loop, fd, &client_ops, c);
 	note_address(c);
 }
 
 void
-client_refuse_descriptor(struct proxy *x, int fd)
+client_refuse(struct proxy *x, int fd, const char *text, const char *hint)
 {
 	struct buf b = { 0 };
-	reply_error(&b, "FATAL", &(struct fault){ .sqlstate = SQLSTATE_TOO_MANY_CONNECTIONS,
-	                                          .text = "no more connections: pgsluice is out of file descriptors",
-	                                          .hint = "Raise the limit of open files or lower max_client_conn." });
+	uint8_t said[1024];
+	reply_error(&b, "FATAL", &(struct fault){ .sqlstate = SQLSTATE_TOO_MANY_CONNECTIONS, .text = text, .hint = hint });
 	x->counters.clients_refused++;
+	for (int i = 0; i < 4 && recv(fd, said, sizeof(said), MSG_DONTWAIT) > 0; i++)
+		continue; /* what is left unread would make the kernel tell it of a reset, instead of what we say */
 	if (write(fd, b.p, b.n) < 0)
 		log_debug("listener", "refusing a client: %s", strerror(errno));
 	buf_free(&b);
@@ -270,12 +276,20 @@ client_fail(struct client *c, const struct fault *f)
 {
 	if (c->is_failed || c->state == CLIENT_CLOSED)
 		return;
-	c->is_failed = true;
 	if (f->by == FAULT_BY_CLIENT)
 		c->proxy->counters.client_errors++;
 	if (c->proxy->config->settings.log_pooler_errors || f->by == FAULT_BY_PROXY)
 		log_warning(client_tag(c), "%s (%s%s%s)", f->text, f->sqlstate, c->database ? ", database " : "",
 		            c->database ? c->database->name : "");
+	client_cut(c, f);
+}
+
+void
+client_cut(struct client *c, const struct fault *f)
+{
+	if (c->is_failed || c->state == CLIENT_CLOSED)
+		return;
+	c->is_failed = true;
 	/* In the middle of a message of its server's nothing else can be said. */
 	bool can_speak = c->link == NULL || c->link->in_left == 0 || !c->link->in_goes;
 	if (can_speak && c->state != CLIENT_TLS && c->state != CLIENT_CANCELLING &&

@@ -39,12 +39,21 @@ static void login_finish(struct client *c);
 static void wait_for_own(struct client *c);
 
 void
+client_login_begin(struct client *c)
+{
+	c->login = heap_alloc(sizeof(*c->login));
+	c->login->client = c;
+	list_append(&c->proxy->logins, &c->login->node);
+}
+
+void
 client_login_free(struct client *c)
 {
 	struct client_login *l = c->login;
 	if (l == NULL)
 		return;
 	c->login = NULL;
+	node_remove(&l->node);
 	if (l->has_scram)
 		scram_server_fini(&l->scram);
 	secret_free(&l->secret);
@@ -68,8 +77,8 @@ login_say(struct client *c, struct buf *b)
 size_t
 client_login_on_data(struct client *c, struct view in)
 {
-	if (c->login == NULL) {
-		c->login = heap_alloc(sizeof(*c->login));
+	if (!c->login->has_spoken) {
+		c->login->has_spoken = true;
 		c->login->needs_header = login_needs_header(c);
 	}
 	size_t at = 0;

@@ -126,7 +126,7 @@ proxy_new(struct config *config, char **environment, struct text *why)
 	x->throttle = throttle_new();
 	x->started_us = x->stats_us = clock_now_us();
 	must(RAND_bytes(x->cancel_secret, sizeof(x->cancel_secret)) == 1);
-	struct list *lists[] = { &x->loads, &x->pools, &x->dirty_pools, &x->clients, &x->servers, &x->closed_clients,
+	struct list *lists[] = { &x->loads, &x->pools, &x->dirty_pools, &x->clients, &x->logins, &x->servers, &x->closed_clients,
 		                 &x->closed_servers, &x->cancels, &x->closed_cancels, &x->peers, &x->closed_passings,
 		                 &x->console_waits };
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
@@ -208,10 +208,15 @@ proxy_free(struct proxy *x)
 void
 proxy_accept(struct proxy *x, int fd, bool is_unix, bool is_last, enum lane lane)
 {
-	if (is_last)
-		client_refuse_descriptor(x, fd);
-	else
+	if (is_last) {
+		logins_make_room(x);
+		client_refuse(x, fd, "no more connections: pgsluice is out of file descriptors",
+		              "Raise the limit of open files or lower max_client_conn.");
+	} else if (!logins_have_room(x)) {
+		client_refuse(x, fd, "too many connections are logging in (max_login_clients)", "Try again in a moment.");
+	} else {
 		client_new(x, fd, is_unix, lane);
+	}
 }
 
 /* ---- names ---- */

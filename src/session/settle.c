@@ -201,8 +201,10 @@ client_on_second(struct client *c)
 	case CLIENT_STARTUP:
 	case CLIENT_TLS:
 	case CLIENT_AUTH:
-		if (is_over(c->connect_us, set->client_login_timeout_us))
+		if (is_over(c->connect_us, set->client_login_timeout_us)) {
+			x->counters.logins_unfinished++;
 			time_out(c, SQLSTATE_CANNOT_CONNECT_NOW, "client_login_timeout");
+		}
 		return;
 	case CLIENT_CANCEL_WAITING:
 	case CLIENT_REPLICATING: /* a stream is silent for long, or never ends: no limit of time is meant for it */
@@ -363,6 +365,7 @@ proxy_on_second(void *context)
 	list_each(&x->servers, n, after)
 		server_on_second(node_owner(n, struct server, node));
 	suspend_on_second(x);
+	logins_on_second(x);
 	cancel_on_second(x);
 	peers_on_second(x);
 	names_on_second(x);

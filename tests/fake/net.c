@@ -96,6 +96,12 @@ fake_refused(struct wire *w)
 	}
 }
 
+bool
+stream_is_silent(const struct stream *s)
+{
+	return s->rest.n == 0;
+}
+
 /* Hand everything there is to the owner, in a copy that is gone afterwards: who keeps a view of it is caught. */
 static void
 handle(struct stream *s)
