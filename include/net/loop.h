@@ -66,7 +66,7 @@ void loop_stop(struct loop *loop);
 void loop_flush(struct loop *loop); /* send what was gathered; the borrowed views may go afterwards */
 void loop_enter(struct loop *loop); /* first thing in every callback from libevent: reads the clock once per turn */
 
-/* Timers. A timer is one libevent event; `fn` runs inside a turn. Free with timer_free(); NULL is fine. */
+/* Timers. A timer is one libevent event; `fn` runs inside a turn. Free with timer_free(), also from `fn`; NULL is fine. */
 struct timer;
 typedef void timer_fn(void *context);
 struct timer *timer_every(struct loop *loop, uint64_t period_us, timer_fn *fn, void *context);

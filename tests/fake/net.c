@@ -683,3 +683,105 @@ fetch_outcome_name(enum fetch_outcome outcome)
 {
 	return "none";
 }
+
+/* ---- net/pq.h: asked by the test, answered by the test ---- */
+
+struct pq {
+	struct pq *next;
+	uint16_t port;
+	char value[200];
+	pq_done_fn *done; /* NULL: idle */
+	void *context;
+	uint64_t asked; /* its place in the order of questions */
+	bool is_connected;
+};
+
+static struct pq *pqs;
+static uint64_t pq_questions;
+
+bool
+pq_is_ready(struct text *why)
+{
+	return true;
+}
+
+struct pq *
+pq_open(struct loop *loop, struct resolver *resolver, const struct pq_target *target)
+{
+	struct pq *q = heap_alloc(sizeof(*q));
+	*q = (struct pq){ .next = pqs, .port = target->port };
+	return pqs = q;
+}
+
+void
+pq_close(struct pq *q)
+{
+	if (q == NULL)
+		return;
+	struct pq **at = &pqs;
+	while (*at != q)
+		at = &(*at)->next;
+	*at = q->next;
+	heap_free(q);
+}
+
+void
+pq_ask(struct pq *q, const struct pq_question *question, pq_done_fn *done, void *context)
+{
+	must(q->done == NULL);
+	snprintf(q->value, sizeof(q->value), "%s", question->value);
+	q->done = done;
+	q->context = context;
+	q->asked = ++pq_questions;
+}
+
+bool
+pq_is_connected(const struct pq *q)
+{
+	return q->is_connected;
+}
+
+uint32_t
+pq_backend(const struct pq *q)
+{
+	return q->is_connected;
+}
+
+const char *
+pq_outcome_name(enum pq_outcome outcome)
+{
+	return "some";
+}
+
+struct pq *
+fake_question(const char **value, uint16_t *port)
+{
+	struct pq *oldest = NULL;
+	for (struct pq *q = pqs; q; q = q->next)
+		if (q->done && (oldest == NULL || q->asked < oldest->asked))
+			oldest = q;
+	if (oldest) {
+		*value = oldest->value;
+		*port = oldest->port;
+	}
+	return oldest;
+}
+
+void
+fake_answer(struct pq *q, enum pq_outcome outcome, const char *name, const char *text)
+{
+	struct pq_answer answer = { .outcome = outcome, .sqlstate = "", .error = "" };
+	pq_done_fn *done = q->done;
+	if (outcome == PQ_OK) {
+		answer.columns = 2;
+		answer.rows = name != NULL;
+		answer.first[0].bytes = view_of_string(name ? name : "");
+		answer.first[1].bytes = view_of_string(text ? text : "");
+		answer.first[1].is_null = text == NULL;
+	} else {
+		answer.error = text ? text : "some error";
+	}
+	q->is_connected = outcome == PQ_OK || outcome == PQ_ERROR;
+	q->done = NULL;
+	done(&answer, q->context);
+}

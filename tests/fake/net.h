@@ -1,7 +1,7 @@
 /*
  * tests/fake/net.h - a stand-in for the net layer: connections in memory, a clock that is set, timers that obey it.
  *
- * Implements include/net/stream.h, loop.h, resolve.h, tls.h and fetch.h as far as the session layer needs them. A `wire` is
+ * Implements include/net/stream.h, loop.h, resolve.h, tls.h, fetch.h and pq.h as far as the session layer needs them. A `wire` is
  * what the socket was: the program's side is a struct stream as ever, the other side is played by the test.
  *
  *	struct wire *w = fake_accept_begin();     the test's side of a client connection: give w->fd to proxy_accept()
@@ -14,6 +14,7 @@
 #define TESTS_FAKE_NET_H
 
 #include "base/buf.h"
+#include "net/pq.h"
 #include "net/stream.h"
 
 enum { WIRES_MAX = 4096 };
@@ -44,6 +45,11 @@ void fake_deliver(struct wire *w, struct view bytes);
 void fake_end(struct wire *w);        /* the peer closes */
 void fake_drain(struct wire *w);      /* it reads again */
 void fake_fail_connects(bool on);     /* from here on stream_connect() fails at once */
+
+/* A question of net/pq.h that nobody has answered yet, the oldest first; *port: of the server. NULL: none. */
+struct pq *fake_question(const char **value, uint16_t *port);
+/* Answer it: a row of two columns; name NULL: no row. Anything but PQ_OK: `text` is the error. */
+void fake_answer(struct pq *q, enum pq_outcome outcome, const char *name, const char *text);
 
 void fake_turn(struct loop *loop);
 void fake_advance(struct loop *loop, uint64_t us); /* with a turn after each timer that is due */
