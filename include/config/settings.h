@@ -144,6 +144,9 @@ struct settings {
 	const char    *auth_user; /* "": none */
 	const char    *auth_query;
 	const char    *auth_dbname; /* "": the client's own */
+	uint64_t       auth_query_ttl_us; /* 0: asked at each login */
+	uint64_t       auth_query_timeout_us;
+	int            auth_query_connections;
 	const char    *auth_ldap_options;
 	int            scram_iterations;
 

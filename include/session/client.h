@@ -1,7 +1,7 @@
 /*
  * session/client.h - a client connection: from the first byte to the last, as a state machine.
  *
- *   startup ─► tls ─► startup ─► auth ─► welcome ─► idle ◄─► linked            cancelling (a CancelRequest)
+ *   startup ─► tls ─► startup ─► asking ─► auth ─► welcome ─► idle ◄─► linked  cancelling (a CancelRequest)
  *                                                     └► waiting ─► linked      console (database pgsluice)
  *
  * Owns: its stream, its name for things (statements, parameters). Never: frees its server.
@@ -28,6 +28,7 @@
 enum client_state {
 	CLIENT_STARTUP,    /* no startup packet yet; perhaps TLS was agreed */
 	CLIENT_TLS,        /* handshake */
+	CLIENT_ASKING,     /* a database is asked who it is: auth_query */
 	CLIENT_AUTH,       /* asked for a password, or in a SASL exchange */
 	CLIENT_WELCOME,    /* authenticated; waits for a server to learn from what to say at login */
 	CLIENT_LEARNING,   /* linked: a server judges its startup parameters, or is opened with them for it alone */
@@ -138,6 +139,7 @@ void client_login_on_tls(struct client *c);
 void client_login_on_link(struct client *c);   /* has a server to learn from */
 void client_login_learned(struct client *c, const char *sqlstate, const char *error); /* error NULL: it accepted all */
 void client_login_begin(struct client *c);
+void client_login_leave(struct client *c); /* it no longer waits to be looked up */
 void client_login_free(struct client *c);
 
 #endif

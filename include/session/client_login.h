@@ -7,6 +7,7 @@
 #include "auth/md5.h"
 #include "auth/method.h"
 #include "auth/scram.h"
+#include "session/auth_query.h"
 #include "session/client.h"
 #include "session/replication.h"
 
@@ -28,6 +29,8 @@ struct client_login {
 	bool has_other_certificate; /* whatever the proof: the rule wants a certificate for this user, too */
 	enum auth_method method;
 	bool is_unknown;           /* nobody of that name: the secret is made up */
+	struct auth_asking asking;
+	bool was_looked_up;               /* the secret is from auth_query */
 	struct secret secret;             /* a copy: a reload may replace the users meanwhile. Of nobody: made up */
 	uint8_t md5_salt[MD5_SALT_BYTES];
 	struct scram_server scram;
@@ -49,6 +52,9 @@ void login_succeeded(struct client *c); /* for the count of failures */
 
 /* client_auth.c */
 void login_ask_for_proof(struct client *c); /* calls the above first */
+/* The answer of auth_query, which it waited for: secret NULL: there is none, *why says why. */
+void login_on_found(struct client *c, const struct secret *secret, const struct fault *why);
+void login_ask_again(struct client *c); /* it waited, and a reload came */
 size_t login_on_proof(struct client *c, struct view in);
 
 /* client_login.c */

@@ -26,6 +26,7 @@ struct server;
 struct fetcher;
 struct throttle;
 struct proxy;
+struct auth_queries;
 
 enum proxy_state {
 	PROXY_RUNNING,
@@ -73,6 +74,8 @@ struct proxy {
 	size_t users_warm_at;
 	struct scram_cache *scram_cache;
 	struct throttle *throttle;       /* failed logins by address */
+	struct auth_queries *auth_queries; /* NULL until somebody is looked up */
+	bool auth_query_wants_run;       /* at the end of this turn */
 	const struct console_ops *console;
 	struct list console_waits;       /* the admin layer's: console sessions whose command waits for something */
 

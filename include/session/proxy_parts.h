@@ -7,7 +7,7 @@
 #include "session/proxy.h"
 
 struct cluster_load *proxy_load(struct proxy *x, const char *name); /* NULL: no such cluster */
-/* Patroni is asked by HTTP: is there anything to ask, and can we? */
+/* Patroni is asked by HTTP, auth_query by libpq: is there anything to ask, and can we? */
 bool proxy_can_ask(struct proxy *x, const struct config *config, struct text *why);
 void proxy_open_cluster(struct proxy *x, const struct cluster_config *config);
 void proxy_close_load(struct cluster_load *load);

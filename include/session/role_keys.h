@@ -11,13 +11,16 @@
 /* Learnt from a client's own login. Owned by its role. */
 struct role_keys {
 	struct scram_keys scram; /* iterations 0: none */
+	struct secret secret;    /* that auth_query gave for a login that was right; SECRET_NONE: none */
 	char *password;          /* as a client sent it in clear, and it was right; NULL: none */
 };
 
 /* What may be shown to a server as this role; good until the next reload. */
 struct server_credentials role_credentials(struct proxy *x, const struct database *d, const struct role *r);
-void role_learn_scram(struct role *r, const struct scram_keys *keys);
-void role_learn_password(struct role *r, const char *password);
+/* What is new makes pools try again at once that servers have refused. */
+void role_learn_scram(struct proxy *x, struct role *r, const struct scram_keys *keys);
+void role_learn_password(struct proxy *x, struct role *r, const char *password);
+void role_learn_secret(struct proxy *x, struct role *r, const struct secret *secret);
 void role_forget(struct role *r);
 
 /* In client_login.c: the base of a pool changed, what servers judged before may be judged otherwise now. */

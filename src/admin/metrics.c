@@ -13,6 +13,7 @@
 #include "admin/show.h"
 #include "base/clock.h"
 #include "base/heap.h"
+#include "session/auth_query.h"
 #include "session/client.h"
 #include "session/proxy.h"
 #include "session/statement.h"
@@ -455,6 +456,23 @@ add_own(const struct proxy *x, struct buf *out)
 }
 
 static void
+add_auth_query(const struct proxy *x, struct buf *out)
+{
+	struct auth_query_totals t = auth_query_totals(x);
+	add_plain(out, "pgsluice_auth_query_asked_total", COUNTER, "Users that a database was asked for", t.asked);
+	add_plain(out, "pgsluice_auth_query_joined_total", COUNTER, "Logins that shared the question of another", t.joined);
+	add_plain(out, "pgsluice_auth_query_cached_total", COUNTER, "Logins for which an answer within auth_query_ttl was there",
+	          t.cached);
+	add_plain(out, "pgsluice_auth_query_failed_total", COUNTER, "Questions without a usable answer", t.failed);
+	add_head(out, "pgsluice_auth_query_seconds_total", COUNTER, "Time for all questions together, connecting included");
+	buf_addf(out, "pgsluice_auth_query_seconds_total ");
+	add_seconds(out, t.took_us);
+	buf_addf(out, "\n");
+	add_plain(out, "pgsluice_auth_query_connections", GAUGE, "Server connections for auth_query", t.connections);
+	add_plain(out, "pgsluice_auth_query_waiting", GAUGE, "Logins that wait for an answer", t.waiting);
+}
+
+static void
 add_end(struct buf *out, const char *with, const char *kind, const struct tls_validity *v)
 {
 	if (v->file == NULL)
@@ -494,6 +512,7 @@ metrics_write(struct proxy *x, struct buf *out)
 	add_counters(x, out);
 	add_logins(x, out);
 	add_own(x, out);
+	add_auth_query(x, out);
 	add_certificates(x, out);
 	add_process(x, out);
 }

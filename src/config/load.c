@@ -685,6 +685,38 @@ is_cluster_used(const struct config *config, const struct cluster_config *cluste
 	return false;
 }
 
+static bool
+has_auth_user(const struct config *config)
+{
+	bool has = *config->settings.auth_user != 0;
+	for (int i = 0; i < config->database_count; i++)
+		has = has || config->databases[i].auth_user;
+	return has;
+}
+
+/* Questions that can't be asked: said at once, not at the first login. */
+static void
+warn_of_auth_query(struct loading *l)
+{
+	const struct config *config = l->config;
+	const struct settings *s = &config->settings;
+
+	if (*s->auth_user && strstr(s->auth_query, "$1") == NULL)
+		complain(l, &l->warnings, "auth_query", "has no $1 for the user it is asked for: the server will refuse it");
+	if (*s->auth_dbname && config_database(config, s->auth_dbname) == NULL)
+		complain(l, &l->warnings, "auth_dbname", "\"%s\" is not in [databases]: nobody can be looked up there",
+			 s->auth_dbname);
+	for (int i = 0; i < config->database_count; i++) {
+		const struct database_config *d = &config->databases[i];
+		if (d->auth_query && strstr(d->auth_query, "$1") == NULL)
+			config_errors_add(&l->warnings, l->whole, "[databases] %s: auth_query: has no $1 for the user",
+					  d->name);
+		if (d->auth_dbname && config_database(config, d->auth_dbname) == NULL)
+			config_errors_add(&l->warnings, l->whole, "[databases] %s: auth_dbname: \"%s\" is not in [databases]",
+					  d->name, d->auth_dbname);
+	}
+}
+
 /* Cancel requests that will not find their process. */
 static void
 warn_of_peers(struct loading *l)
@@ -736,12 +768,13 @@ warn_of_surprises(struct loading *l)
 	}
 	if (config->database_count == 0)
 		config_errors_add(&l->warnings, l->whole, "[databases] has no entry: only the console can be reached");
-	if (s->auth_type != AUTH_TYPE_ANY && *s->auth_file == 0 && *s->auth_users == 0 && *s->auth_user == 0)
+	if (s->auth_type != AUTH_TYPE_ANY && *s->auth_file == 0 && *s->auth_users == 0 && !has_auth_user(config))
 		config_errors_add(&l->warnings, l->whole,
-				  "nobody can log in: auth_type %s needs a user list in auth_file or auth_users",
+				  "nobody can log in: auth_type %s needs a user list in auth_file or auth_users, or auth_user",
 				  auth_type_name(s->auth_type));
 	warn_of_peers(l);
 	warn_of_crls(l);
+	warn_of_auth_query(l);
 	for (int i = 0; i < config->cluster_count; i++) {
 		if (!is_cluster_used(config, &config->clusters[i]))
 			config_errors_add(&l->warnings, l->whole, "[clusters] %s: no database uses it",

@@ -119,6 +119,8 @@ pq_finish(struct pq *q, enum pq_outcome outcome, const char *error)
 	bool stays = q->state == PQ_ASKING && !q->is_broken_off && (outcome == PQ_OK || outcome == PQ_ERROR) &&
 	             libpq.status(q->conn) == CONNECTION_OK && libpq.transaction_status(q->conn) == PQTRANS_IDLE;
 	q->outcome = outcome;
+	if (outcome == PQ_UNREACHABLE)
+		resolve_distrust(q->resolver, q->target.host);
 	snprintf(q->error, sizeof(q->error), "%s", error);
 	if (stays)
 		pq_watch(q, EV_READ); /* for its end */

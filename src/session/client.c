@@ -29,9 +29,10 @@ static const struct {
 	const char *name; /* SHOW CLIENTS' words */
 	unsigned next;
 } client_states[] = {
-	[CLIENT_STARTUP] = { "login", IN(TLS) | IN(AUTH) | IN(WELCOME) | IN(IDLE) | IN(CONSOLE) |
+	[CLIENT_STARTUP] = { "login", IN(TLS) | IN(ASKING) | IN(AUTH) | IN(WELCOME) | IN(IDLE) | IN(CONSOLE) |
 	                               IN(CANCEL_WAITING) | IN(CANCELLING) | IN(CLOSED) },
 	[CLIENT_TLS] = { "login", IN(STARTUP) | IN(CLOSED) },
+	[CLIENT_ASKING] = { "login", IN(AUTH) | IN(WELCOME) | IN(IDLE) | IN(CONSOLE) | IN(CLOSED) },
 	[CLIENT_AUTH] = { "login", IN(WELCOME) | IN(IDLE) | IN(CONSOLE) | IN(CLOSED) },
 	[CLIENT_WELCOME] = { "waiting", IN(LEARNING) | IN(IDLE) | IN(CLOSED) },
 	[CLIENT_LEARNING] = { "active", IN(IDLE) | IN(WELCOME) | IN(REPLICATING) | IN(CLOSED) },
@@ -252,6 +253,8 @@ client_close(struct client *c, enum fault_by by, const char *reason)
 	if (c->state == CLIENT_CANCELLING)
 		cancel_forget_client(c);
 	peers_forget_client(c);
+	if (c->state == CLIENT_ASKING)
+		client_login_leave(c);
 	if (c->state == CLIENT_CONSOLE && x->console)
 		x->console->on_close(c);
 	link_abandon(c);

@@ -18,22 +18,75 @@
 
 /* ---- keys of roles ---- */
 
-void
-role_learn_scram(struct role *r, const struct scram_keys *keys)
+static struct role_keys *
+keys_of(struct role *r)
 {
 	if (r->keys == NULL)
 		r->keys = heap_alloc(sizeof(*r->keys));
-	r->keys->scram = *keys;
+	return r->keys;
+}
+
+/* What was refused to the old keys may be granted to the new ones. */
+static void
+role_changed(struct proxy *x, struct role *r)
+{
+	list_each(&r->pools, n, after)
+	{
+		struct pool *p = node_owner(n, struct pool, of_role);
+		pool_forgive(p);
+		proxy_dirty(x, p);
+	}
 }
 
 void
-role_learn_password(struct role *r, const char *password)
+role_learn_scram(struct proxy *x, struct role *r, const struct scram_keys *keys)
 {
-	if (r->keys == NULL)
-		r->keys = heap_alloc(sizeof(*r->keys));
-	if (r->keys->password)
-		heap_erase_free(r->keys->password, strlen(r->keys->password));
-	r->keys->password = heap_string(password);
+	struct role_keys *k = keys_of(r);
+	bool is_same = k->scram.iterations == keys->iterations && k->scram.salt_bytes == keys->salt_bytes &&
+	               memcmp(k->scram.salt, keys->salt, keys->salt_bytes) == 0 &&
+	               memcmp(k->scram.stored_key, keys->stored_key, sizeof(keys->stored_key)) == 0;
+	if (is_same)
+		return;
+	k->scram = *keys;
+	role_changed(x, r);
+}
+
+void
+role_learn_password(struct proxy *x, struct role *r, const char *password)
+{
+	struct role_keys *k = keys_of(r);
+	if (k->password && strcmp(k->password, password) == 0)
+		return;
+	if (k->password)
+		heap_erase_free(k->password, strlen(k->password));
+	k->password = heap_string(password);
+	role_changed(x, r);
+}
+
+static bool
+is_same_secret(const struct secret *a, const struct secret *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	if (a->text && b->text)
+		return strcmp(a->text, b->text) == 0;
+	return a->scram.iterations == b->scram.iterations && a->scram.salt_bytes == b->scram.salt_bytes &&
+	       memcmp(a->scram.salt, b->scram.salt, a->scram.salt_bytes) == 0 &&
+	       memcmp(a->scram.stored_key, b->scram.stored_key, sizeof(a->scram.stored_key)) == 0;
+}
+
+void
+role_learn_secret(struct proxy *x, struct role *r, const struct secret *secret)
+{
+	struct role_keys *k = keys_of(r);
+	if (is_same_secret(&k->secret, secret))
+		return;
+	if (k->secret.kind != SECRET_NONE) { /* it was changed: what earlier proofs taught is out of date */
+		role_forget(r);
+		k = keys_of(r);
+	}
+	secret_copy(secret, &k->secret);
+	role_changed(x, r);
 }
 
 void
@@ -43,6 +96,7 @@ role_forget(struct role *r)
 		return;
 	if (r->keys->password)
 		heap_erase_free(r->keys->password, strlen(r->keys->password));
+	secret_free(&r->keys->secret);
 	heap_erase_free(r->keys, sizeof(*r->keys));
 	r->keys = NULL;
 }
@@ -51,13 +105,29 @@ struct server_credentials
 role_credentials(struct proxy *x, const struct database *d, const struct role *r)
 {
 	const struct user_secret *known = users_find(x->access.users, r->name);
+	const struct secret *secret = known ? &known->secret : r->keys ? &r->keys->secret : NULL;
 	const struct scram_keys *keys = r->keys && r->keys->scram.iterations ? &r->keys->scram : NULL;
-	struct server_credentials have = server_credentials_of(r->name, known ? &known->secret : NULL, keys);
+	struct server_credentials have = server_credentials_of(r->name, secret, keys);
 	if (d->config->user && d->config->password && strcmp(d->config->user, r->name) == 0)
 		have.password = d->config->password;
 	if (have.password == NULL && r->keys)
 		have.password = r->keys->password;
 	return have;
+}
+
+/* A login is right. What it taught serves logins to servers. proof NULL: none was asked for. */
+static void
+learn(struct client *c, const struct frame *proof)
+{
+	struct client_login *l = c->login;
+	struct role *r = proxy_role(c->proxy, l->user);
+	const char *password;
+	if (l->was_looked_up && !l->secret.is_mock)
+		role_learn_secret(c->proxy, r, &l->secret);
+	if (proof && l->method == AUTH_METHOD_SCRAM)
+		role_learn_scram(c->proxy, r, &l->scram.keys);
+	else if (proof && l->method == AUTH_METHOD_CLEARTEXT && password_read(proof->body, &password))
+		role_learn_password(c->proxy, r, password);
 }
 
 /* ---- the question ---- */
@@ -80,18 +150,11 @@ proven(struct client *c)
 	login_authenticated(c);
 }
 
-void
-login_ask_for_proof(struct client *c)
+/* l->secret is what is known of the user, or made up. */
+static void
+choose_method(struct client *c)
 {
 	struct client_login *l = c->login;
-	struct proxy *x = c->proxy;
-	if (!login_choose_way(c))
-		return;
-	const struct user_secret *known = users_find(x->access.users, l->user);
-	if (known)
-		secret_copy(&known->secret, &l->secret);
-	else
-		users_mock(x->access.users, l->user, &l->secret);
 	l->is_unknown = l->secret.is_mock;
 	if (l->has_other_certificate) /* asked as ever, and then nothing is right */
 		l->secret.is_mock = true;
@@ -103,6 +166,7 @@ login_ask_for_proof(struct client *c)
 	case AUTH_METHOD_TRUST:
 	case AUTH_METHOD_CERT: /* these two were looked at above */
 	case AUTH_METHOD_PEER:
+		learn(c, NULL);
 		proven(c);
 		return;
 	case AUTH_METHOD_REJECT:
@@ -121,6 +185,75 @@ login_ask_for_proof(struct client *c)
 	}
 	client_enter(c, CLIENT_AUTH, "asked for a proof");
 	login_say(c, &b);
+}
+
+/* False: it waits, or was refused. */
+static bool
+find_secret(struct client *c)
+{
+	struct client_login *l = c->login;
+	struct proxy *x = c->proxy;
+	struct fault why;
+	const struct user_secret *known = users_find(x->access.users, l->user);
+	if (known) {
+		secret_copy(&known->secret, &l->secret);
+		return true;
+	}
+	switch (l->way != AUTH_TYPE_ANY ? auth_query_ask(c, &l->secret, &why) : AUTH_QUERY_OFF) {
+	case AUTH_QUERY_OFF:
+		users_mock(x->access.users, l->user, &l->secret);
+		return true;
+	case AUTH_QUERY_FOUND:
+		l->was_looked_up = true;
+		return true;
+	case AUTH_QUERY_WAITS:
+		if (c->state != CLIENT_ASKING)
+			client_enter(c, CLIENT_ASKING, "a database is asked who it is");
+		stream_pause_watching(&c->stream); /* login_on_found() resumes it */
+		return false;
+	case AUTH_QUERY_FAILED:
+		client_fail(c, &why);
+		return false;
+	}
+	return false;
+}
+
+void
+login_ask_for_proof(struct client *c)
+{
+	if (login_choose_way(c) && find_secret(c))
+		choose_method(c);
+}
+
+/* From without: it is not in a handler of its stream's. */
+static void
+login_go_on(struct client *c)
+{
+	choose_method(c);
+	if (c->state == CLIENT_AUTH || c->state == CLIENT_CONSOLE)
+		stream_resume(&c->stream);
+}
+
+void
+login_on_found(struct client *c, const struct secret *secret, const struct fault *why)
+{
+	must(c->state == CLIENT_ASKING);
+	if (secret == NULL) {
+		client_fail(c, why);
+		return;
+	}
+	secret_copy(secret, &c->login->secret);
+	c->login->was_looked_up = true;
+	login_go_on(c);
+}
+
+void
+login_ask_again(struct client *c)
+{
+	must(c->state == CLIENT_ASKING);
+	c->login->has_other_certificate = false;
+	if (login_choose_way(c) && find_secret(c)) /* the rules may be others, too */
+		login_go_on(c);
 }
 
 /* ---- the proof ---- */
@@ -144,6 +277,8 @@ static void
 wrong_password(struct client *c)
 {
 	char text[200];
+	if (c->login->was_looked_up)
+		auth_query_forget(c->proxy, c->login->user); /* it may have been changed since: the next login asks anew */
 	snprintf(text, sizeof(text), "password authentication failed for user \"%s\"", c->login->user);
 	login_fail(c, why_wrong(c->login), SQLSTATE_INVALID_PASSWORD, text);
 }
@@ -206,8 +341,6 @@ check_proof(struct client *c, const struct frame *f)
 	                                       : password_verify(&l->secret, l->user, password, c->proxy->scram_cache);
 	if (!ok)
 		wrong_password(c);
-	else if (l->method == AUTH_METHOD_CLEARTEXT)
-		role_learn_password(proxy_role(c->proxy, l->user), password);
 	return ok;
 }
 
@@ -226,8 +359,7 @@ login_on_proof(struct client *c, struct view in)
 		return 0;
 	uint32_t size = f.size;
 	if (check_proof(c, &f) && c->state == CLIENT_AUTH) {
-		if (c->login->method == AUTH_METHOD_SCRAM && !c->login->secret.is_mock)
-			role_learn_scram(proxy_role(c->proxy, c->login->user), &c->login->scram.keys);
+		learn(c, &f);
 		proven(c);
 	}
 	return size;

@@ -54,11 +54,18 @@ client_login_free(struct client *c)
 		return;
 	c->login = NULL;
 	node_remove(&l->node);
+	must(l->asking.place == NULL);
 	if (l->has_scram)
 		scram_server_fini(&l->scram);
 	secret_free(&l->secret);
 	buf_free(&l->pairs);
 	heap_free(l);
+}
+
+void
+client_login_leave(struct client *c)
+{
+	auth_query_leave(&c->login->asking);
 }
 
 void

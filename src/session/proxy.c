@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "net/fetch.h"
 #include "pool/plan.h"
+#include "session/auth_query.h"
 #include "session/cancel.h"
 #include "session/client.h"
 #include "session/link.h"
@@ -70,13 +71,16 @@ on_topology(struct cluster *cluster, const struct topology *old, const struct to
 	load->topology = topology_ref(now);
 	topology_unref(before);
 	cut_old_leader(x, load);
+	auth_query_on_topology(x, load);
 	pools_upkeep(x, load);
 }
 
-/* Patroni is asked by HTTP: is there anything to ask, and can we? */
+/* Patroni is asked by HTTP, auth_query by libpq: is there anything to ask, and can we? */
 bool
 proxy_can_ask(struct proxy *x, const struct config *config, struct text *why)
 {
+	if (!auth_query_is_ready(config, why))
+		return false;
 	for (int i = 0; i < config->cluster_count; i++)
 		if (config->clusters[i].patroni_count > 0)
 			return fetcher_is_ready(x->fetcher, why);
@@ -173,6 +177,7 @@ proxy_free(struct proxy *x)
 	while ((n = list_first(&x->servers)) != NULL)
 		server_close(node_owner(n, struct server, node), FAULT_BY_PROXY, "process ends");
 	proxy_reap(x);
+	auth_query_free(x);
 	cancel_free_all(x);
 	peers_free_all(x);
 	while ((n = list_first(&x->pools)) != NULL)
@@ -365,6 +370,7 @@ proxy_kill_database(struct proxy *x, struct database *d, const char *why)
 			client_fail(c, &(struct fault){ .by = FAULT_BY_ADMIN, .sqlstate = SQLSTATE_ADMIN_SHUTDOWN, .text = why });
 	}
 	proxy_cut_servers(x, d, why);
+	auth_query_close_idle(x, d);
 }
 
 static bool
@@ -382,6 +388,7 @@ close_idle(struct proxy *x, const struct database *d, const char *why)
 		if (is_of(s->pool, d) && s->state == SERVER_IDLE)
 			server_close(s, FAULT_BY_ADMIN, why);
 	}
+	auth_query_close_idle(x, d);
 }
 
 void
@@ -409,6 +416,7 @@ proxy_resume(struct proxy *x, struct database *d)
 		if (is_of(p, d))
 			proxy_dirty(x, p);
 	}
+	auth_query_wake(x);
 }
 
 void
@@ -438,7 +446,7 @@ proxy_kill(struct proxy *x, struct database *d)
 uint32_t
 proxy_busy_servers(const struct proxy *x, const struct database *d)
 {
-	uint32_t count = 0;
+	uint32_t count = auth_query_connections(x, d);
 	list_each(&x->servers, n, after)
 	{
 		const struct server *s = node_owner(n, struct server, node);

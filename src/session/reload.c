@@ -11,6 +11,7 @@
 #include "base/heap.h"
 #include "base/log.h"
 #include "config/reload.h"
+#include "session/auth_query.h"
 #include "session/peers.h"
 #include "session/proxy_parts.h"
 #include "session/role_keys.h"
@@ -137,6 +138,7 @@ take_over(struct proxy *x, struct config *now, const struct access *access)
 	resolver_tune(x->resolver, &names);
 
 	struct config *old = x->config;
+	auth_query_halt(x);
 	apply_clusters(x, now);
 	apply_databases(x, now);
 	drop_clusters(x, now);
@@ -145,6 +147,7 @@ take_over(struct proxy *x, struct config *now, const struct access *access)
 	if (needs_new_servers)
 		proxy_reconnect(x, NULL);
 	peers_on_reload(x);
+	auth_query_restart(x);
 	if (x->on_reload)
 		x->on_reload(x->process);
 }

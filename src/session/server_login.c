@@ -15,6 +15,7 @@
 #include "base/heap.h"
 #include "base/log.h"
 #include "cluster/topology.h"
+#include "session/auth_query.h"
 #include "session/client.h"
 #include "session/replication.h"
 #include "session/role_keys.h"
@@ -386,6 +387,23 @@ server_parameter(struct server *s, const char *name, const char *value)
 		reply_parameter_status(&s->login->facts, name, value);
 }
 
+/*
+ * The password was changed, or the role was dropped. A replica may merely be behind, and its word is not taken. The next
+ * login of a client teaches what is right now.
+ */
+static void
+role_doubt(struct proxy *x, struct pool *p, uint16_t member)
+{
+	const struct topology *t = p->database->load->topology;
+	const struct member *leader = topology_leader(t);
+	struct role *r = p->role;
+	if (!t->is_plain && (leader == NULL || leader->id != member))
+		return;
+	auth_query_forget(x, r->name);
+	if (r->keys && r->keys->secret.kind != SECRET_NONE)
+		role_forget(r);
+}
+
 static void
 on_error(struct server *s, const struct frame *f)
 {
@@ -394,6 +412,9 @@ on_error(struct server *s, const struct frame *f)
 		login_failed(s, LOGIN_REFUSED, SQLSTATE_PROTOCOL_VIOLATION, "malformed ErrorResponse");
 		return;
 	}
+	struct proxy *x = s->proxy;
+	struct pool *p = s->pool;
+	uint16_t member = s->slot.at->id;
 	const char *state = e.sqlstate ? e.sqlstate : SQLSTATE_INTERNAL_ERROR;
 	enum login_failure how = LOGIN_REFUSED;
 	if (strncmp(state, "57P0", 4) == 0)
@@ -405,6 +426,8 @@ on_error(struct server *s, const struct frame *f)
 		s->is_dying = true;
 	}
 	login_failed(s, how, state, e.message);
+	if (strcmp(state, SQLSTATE_INVALID_PASSWORD) == 0)
+		role_doubt(x, p, member);
 }
 
 static bool

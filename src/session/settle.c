@@ -9,6 +9,7 @@
 #include "base/heap.h"
 #include "base/log.h"
 #include "pool/plan.h"
+#include "session/auth_query.h"
 #include "session/cancel.h"
 #include "session/client.h"
 #include "session/link.h"
@@ -136,6 +137,8 @@ proxy_settle(void *context)
 	}
 	if (x->state == PROXY_SUSPENDED)
 		suspend_settle(x);
+	if (x->auth_query_wants_run)
+		auth_query_wake(x);
 	if (!list_is_empty(&x->console_waits))
 		x->console->on_settle(x);
 	if (x->state >= PROXY_STOPPING_SERVERS && proxy_is_done(x))
@@ -200,6 +203,7 @@ client_on_second(struct client *c)
 	switch ((enum client_state)c->state) {
 	case CLIENT_STARTUP:
 	case CLIENT_TLS:
+	case CLIENT_ASKING:
 	case CLIENT_AUTH:
 		if (is_over(c->connect_us, set->client_login_timeout_us)) {
 			x->counters.logins_unfinished++;
@@ -369,6 +373,7 @@ proxy_on_second(void *context)
 	cancel_on_second(x);
 	peers_on_second(x);
 	names_on_second(x);
+	auth_query_on_second(x);
 	pools_upkeep(x, NULL);
 	roll_stats(x);
 	proxy_refresh_users(x);

@@ -5,6 +5,7 @@ writes go on by themselves; reads use every healthy replica, and the leader only
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any, Iterator
 
@@ -16,6 +17,7 @@ from kit.place import Place, wait_until
 from kit.postgres import PASSWORD
 from kit.sluice import Sluice
 from kit.wire import Wire
+from lab import layout
 from lab.cluster import Lab
 from lab.layout import REPLICATOR, REPLICATOR_PASSWORD, Options
 
@@ -115,6 +117,34 @@ def test_switchover(lab: Lab, front: Sluice) -> None:
         work.wait_writes(50, new)
     assert {each.node for each in work.written} == {old, new}
     work.check_writes()
+
+
+def test_users_are_looked_up_while_the_leader_moves(sluices: Start, lab: Lab) -> None:
+    """Whoever leads, or nobody: a replica knows the roles as well. On the read port nothing else has to be waited for."""
+    front: Sluice = sluices(clusters={"main": f"patroni={urls(lab)}"}, databases={"*": "cluster=main"}, read=True,
+                            secrets={layout.SUPERUSER: layout.SUPERUSER_PASSWORD}, auth_user=layout.SUPERUSER)
+    stop, came, problems = threading.Event(), [0], []
+
+    def keep_logging_in() -> None:
+        while not stop.is_set():
+            try:
+                front.connect(password="app", port=front.read_port).close()
+                came[0] += 1
+            except psycopg.Error as problem:
+                problems.append(str(problem))
+
+    thread = threading.Thread(target=keep_logging_in)
+    thread.start()
+    try:
+        wait_until(lambda: came[0] > 20 or problems, 60, "logins")
+        lab.switchover()
+        seen = came[0]
+        wait_until(lambda: came[0] > seen + 20 or problems, 60, "logins")
+    finally:
+        stop.set()
+        thread.join()
+    assert not problems, problems
+    front.connect(password="app").close()
 
 
 def test_two_switchovers_in_a_row(lab: Lab, front: Sluice) -> None:

@@ -18,6 +18,8 @@
  *	c1 state idle              as SHOW CLIENTS and the debug log name it
  *	time +5s | +100ms
  *	pause, suspend, resume, reconnect, kill, stop, stop clients, stop servers, reload, reload fails WORDS; idle servers N; still, still no
+ *	question app [PORT]        the oldest question of auth_query is about this user, on the member of that port; `question none`
+ *	answer app SECRET | nobody | error | gone | slow | refused
  * At the end nobody may have unread messages. Each scenario is played twice: as written, and with every byte arriving alone.
  */
 #include <check.h>
@@ -547,6 +549,41 @@ command(const struct words *w)
 }
 
 static void
+question(const struct words *w)
+{
+	const char *user = "none";
+	uint16_t port = 0;
+	fake_question(&user, &port);
+	if (strcmp(w->at[1], user) != 0 || (w->n > 2 && atoi(w->at[2]) != port))
+		complain("the question is about %s, port %u", user, port);
+}
+
+static void
+answer(const struct words *w)
+{
+	static const struct {
+		const char *word;
+		enum pq_outcome outcome;
+	} words[] = { { "nobody", PQ_OK }, { "error", PQ_ERROR }, { "gone", PQ_UNREACHABLE }, { "slow", PQ_TIMEOUT },
+		      { "refused", PQ_REFUSED } };
+	const char *user;
+	uint16_t port;
+	struct pq *q = fake_question(&user, &port);
+	if (q == NULL) {
+		complain("nothing is asked");
+		return;
+	}
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(w->at[1], words[i].word) == 0) {
+			fake_answer(q, words[i].outcome, NULL, NULL);
+			turn();
+			return;
+		}
+	fake_answer(q, PQ_OK, w->at[1], w->n > 2 ? w->at[2] : NULL);
+	turn();
+}
+
+static void
 act(char *line)
 {
 	struct words w;
@@ -587,6 +624,10 @@ act(char *line)
 	} else if ((first[0] == 'c' || first[0] == 's') && first[1] >= '0' && first[1] <= '9') {
 		start();
 		act_of(actor(first), after);
+	} else if (strcmp(first, "question") == 0) {
+		question(&w);
+	} else if (strcmp(first, "answer") == 0) {
+		answer(&w);
 	} else {
 		start();
 		command(&w);
