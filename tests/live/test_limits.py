@@ -148,7 +148,7 @@ def test_transaction_timeout(sluices: Start) -> None:
                 client.ask("SELECT 1")
                 time.sleep(0.1)
             return
-        assert any("transaction_timeout" in wire.fields(body).get("M", "") for letter, body in client.heard if letter == b"E")
+        assert any("transaction timeout" in wire.fields(body).get("M", "") for letter, body in client.heard if letter == b"E")
     with front.connect() as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
