@@ -196,7 +196,7 @@ find_rule(struct client *c, struct hba_rule *out)
 	struct client_login *l = c->login;
 	const struct hba_question question = {
 		.database = l->database, .user = l->user, .address = address_of(c), .is_tls = c->stream.ssl != NULL,
-		.is_replication = false,
+		.is_replication = l->replication == REPLICATION_PHYSICAL,
 	};
 	char reason[300];
 	if (!c->is_unix && question.address.size == 0) { /* it has gone; or "local" would fit it */
