@@ -180,7 +180,7 @@ const struct setting setting_rows[] = {
 	{ .name = "shutdown_timeout",
 	  .group = "Process",
 	  .type = SETTING_DURATION_US, .at = offsetof(struct settings, shutdown_timeout_us),
-	  .preset = "10s", .most = "1d", .applies = APPLIES_ON_RELOAD,
+	  .preset = "8s", .most = "1d", .applies = APPLIES_ON_RELOAD,
 	  .text = "After SIGTERM: how long transactions may go on before their connections are closed. 0 closes "
 	          "them at once.", },
 	{ .name = "patroni",

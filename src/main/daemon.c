@@ -19,7 +19,9 @@
 bool
 daemon_is_possible(const struct settings *set)
 {
-	const char *missing = set->pidfile[0] == '\0' ? "pidfile" : set->logfile[0] == '\0' && !set->syslog ? "logfile or syslog" : NULL;
+	const char *missing = set->pidfile[0] == '\0'                   ? "pidfile"
+			      : set->logfile[0] == '\0' && !set->syslog ? "logfile or syslog"
+									: NULL;
 	if (missing)
 		fprintf(stderr, "pgsluice: daemon needs %s configured\n", missing);
 	return missing == NULL;

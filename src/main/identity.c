@@ -1,8 +1,8 @@
 /*
  * main/identity.c - which of the system's users the process is.
  *
- * We become user= before anything else is opened, as PgBouncer does: whatever a reload will need later (secrets, keys, the
- * log, the Unix socket's directory) is then proven at the start, by the user who will need it.
+ * We become user= before anything else is opened, as PgBouncer does: whatever a reload will need later (secrets, keys,
+ * the log, the Unix socket's directory) is then proven at the start, by the user who will need it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,8 @@
 #include "base/log.h"
 #include "process.h"
 
-/* In a directory that only root may write, such as /run: made while we may, and given away. What exists stays as it is. */
+/* In a directory that only root may write, such as /run: made while we may, and given away. What exists stays as it is.
+ */
 static void
 make_file_for(const struct passwd *pw, const char *path, mode_t mode)
 {
@@ -58,6 +59,6 @@ warn_of_identity(const struct options *o)
 	if (geteuid() == 0)
 		log_warning("main", "running as root: set user= (or -u) to an unprivileged user");
 	if (o->file && access(o->file, R_OK) != 0)
-		log_warning("main", "\"%s\" can't be read by the user that this runs as, so reloads will fail: %s", o->file,
-		            strerror(errno));
+		log_warning("main", "\"%s\" can't be read by the user that this runs as, so reloads will fail: %s",
+			    o->file, strerror(errno));
 }

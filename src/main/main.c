@@ -1,7 +1,8 @@
 /*
  * main/main.c - the program: the order in which things begin and end.
  *
- *   options ─► config_load ─► [daemon] ─► user ─► log ─► proxy_new ─► pid file ─► ports, HTTP ─► ready ─► loop_run ─► finish
+ *   options ─► config_load ─► what systemd gave us ─► [daemon] ─► user ─► log
+ *     ─► proxy_new ─► pid file ─► ports, HTTP ─► ready ─► loop_run ─► finish
  *
  * Works as PID 1 (every signal that it should obey has a handler; it has no children), without root, on a read-only root.
  */
@@ -123,8 +124,10 @@ take_place(struct process *p, int old, struct text *why)
 {
 	const struct settings *set = &p->proxy->config->settings;
 	const uint64_t patience_us = set->shutdown_timeout_us + STOP_SPARE_US;
-	log_warning("main", "-R stops process %d and takes its place: clients have to connect again, which PgBouncer's -R spared them. "
-	            "Nobody is refused meanwhile with so_reuseport and several processes, or with sockets of systemd", old);
+	log_warning("main",
+	            "-R stops process %d and takes its place: clients have to connect again, which PgBouncer's -R spared "
+	            "them. With sockets of systemd, or so_reuseport and several processes, nobody is refused meanwhile",
+	            old);
 	if (kill(old, SIGTERM) != 0) {
 		text_addf(why, "can't stop process %d: %s", old, strerror(errno));
 		return false;

@@ -30,8 +30,10 @@ connect_to(const char *path)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	size_t n = strlen(path);
-	if ((path[0] != '/' && path[0] != '@') || n < 2 || n >= sizeof(a.sun_path))
+	if ((path[0] != '/' && path[0] != '@') || n < 2 || n >= sizeof(a.sun_path)) {
+		errno = EINVAL;
 		return -1;
+	}
 	memcpy(a.sun_path, path, n);
 	bool is_abstract = path[0] == '@';
 	if (is_abstract)
@@ -39,7 +41,9 @@ connect_to(const char *path)
 	socklen_t bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + (is_abstract ? 0 : 1));
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&a, bytes) != 0) {
+		int saved = errno;
 		close(fd);
+		errno = saved;
 		fd = -1;
 	}
 	return fd;
@@ -52,7 +56,7 @@ notify_open(void)
 	if (path) {
 		to.fd = connect_to(path);
 		if (to.fd < 0)
-			log_warning("main", "NOTIFY_SOCKET \"%s\" can't be used: %s", path, errno ? strerror(errno) : "no path");
+			log_warning("main", "NOTIFY_SOCKET \"%s\" can't be used: %s", path, strerror(errno));
 	}
 	if (to.fd >= 0 && period && (pid == NULL || atol(pid) == (long)getpid()))
 		to.watchdog_us = strtoull(period, NULL, 10);

@@ -60,7 +60,9 @@ look_at(struct passed_socket *s, const char *name, struct text *why)
 	fcntl(s->fd, F_SETFD, FD_CLOEXEC);
 	if (!is_listening_stream(s->fd) || getsockname(s->fd, (struct sockaddr *)&a, &bytes) != 0 ||
 	    (a.ss_family != AF_INET && a.ss_family != AF_INET6 && a.ss_family != AF_UNIX)) {
-		text_addf(why, "LISTEN_FDS: descriptor %d (\"%.60s\") is no listening stream socket: ListenStream= makes one", s->fd, name);
+		text_addf(
+		    why, "LISTEN_FDS: descriptor %d (\"%.60s\") is no listening stream socket: ListenStream= makes one",
+		    s->fd, name);
 		return false;
 	}
 	fcntl(s->fd, F_SETFL, fcntl(s->fd, F_GETFL) | O_NONBLOCK);

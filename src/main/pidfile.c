@@ -1,9 +1,9 @@
 /*
  * main/pidfile.c - one process for each pid file, for as long as it lives.
  *
- * Whether the owner still runs is told by a lock on the file, not by the number in it: after a crash or a restart of the
- * machine that number may be anybody's, and in containers that share the file it means nothing at all. The kernel lets go of
- * the lock with the process, however that ends. PgBouncer does not lock, so its name is looked for besides.
+ * Whether the owner still runs is told by a lock on the file, not by the number in it: after a crash or a restart of
+ * the machine that number may be anybody's, and in containers that share the file it means nothing at all. The kernel
+ * lets go of the lock with the process, however that ends. PgBouncer does not lock, so its name is looked for besides.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +33,8 @@ static bool
 is_same_file(int fd, const char *path)
 {
 	struct stat ours, there;
-	return fstat(fd, &ours) == 0 && stat(path, &there) == 0 && ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+	return fstat(fd, &ours) == 0 && stat(path, &there) == 0 && ours.st_dev == there.st_dev &&
+	       ours.st_ino == there.st_ino;
 }
 
 static bool

@@ -2,7 +2,8 @@
  * main/signals.c - what each signal does.
  *
  * SIGTERM is not PgBouncer's SHUTDOWN WAIT_FOR_CLIENTS, which may take for ever: whoever sends it (Docker, Kubernetes,
- * systemd) kills after 10 to 90 seconds, so transactions have shutdown_timeout to end. SIGINT waits for them without a limit.
+ * systemd) kills after 10 to 90 seconds, so transactions have shutdown_timeout to end. SIGINT waits for them without a
+ * limit.
  */
 #include <signal.h>
 #include <string.h>
