@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 import threading
 import urllib.request
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any, Iterator
 
 import psycopg
 import pytest
-from kit import wire
+from kit import fake, wire
 from kit.company import neighbour
+from kit.fake import FakePostgres, Session
 from kit.place import CHECKOUT, HOST, Place, wait_until
 from kit.postgres import PASSWORD, Postgres
 from kit.sluice import Sluice
@@ -240,6 +242,70 @@ def test_answers_that_are_none(sluices: Start, lookup: Postgres, backend: str) -
     assert comes_in(front, "app")
 
 
+def row(name: str, secret: str) -> bytes:
+    return wire.message(b"1") + wire.message(b"2") + fake.row_description("name", "secret") + fake.data_row(name, secret)
+
+
+def asked_of(session: Session) -> None:
+    session.login()
+    while session.next()[0] != b"S":
+        pass
+
+
+def flood(session: Session, what: bytes) -> None:
+    while True:  # until it is cut
+        session.send(what)
+
+
+NOTICE = fake.error("00000", "x" * 1000, "NOTICE")
+NOTICE = b"N" + NOTICE[1:]
+SERVERS: dict[str, tuple[Any, str]] = {
+    "silent": (lambda s: s.wait_closed(), "no connection in time"),
+    "closes at once": (lambda s: None, "closed the connection unexpectedly"),
+    "garbage": (lambda s: (s.read_startup(), s.send(b"\xff" * 1000)), ""),
+    "too much at login": (lambda s: (s.read_startup(), s.send(fake.authentication(0)), flood(s, NOTICE * 100)), "too much"),
+    "FATAL at login": (lambda s: (s.read_startup(), s.send(fake.error("57P03", "not now", "FATAL"))), "57P03: not now"),
+    "no answer": (lambda s: (asked_of(s), s.wait_closed()), "no answer in time"),
+    "closes instead of an answer": (asked_of, "closed the connection unexpectedly"),
+    "garbage for an answer": (lambda s: (asked_of(s), s.send(b"\xff" * 1000)), ""),
+    "a row without end": (lambda s: (asked_of(s), s.send(b"D" + struct.pack("!ihi", 1 << 29, 2, 3), b"app"),
+                                     flood(s, b"x" * 100000)), "too long"),
+    "notices without end": (lambda s: (asked_of(s), flood(s, NOTICE * 100)), "too long"),
+    "dies in the middle": (lambda s: (asked_of(s), s.send(row("app", PASSWORD))), "closed the connection unexpectedly"),
+}
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_servers_that_are_none(sluices: Start, place: Place, backend: str, kind: str) -> None:
+    """Nobody comes in, nobody waits for ever, nobody else notices, and an honest server serves the next one."""
+    script, reason = SERVERS[kind]
+    port = place.port()
+    front: Sluice = sluices(**recipe(auth_query_timeout="400ms", secrets={"other": PASSWORD}, auth_query="SELECT $1, 2"),
+                            databases={"app": backend, "lookup": f"host={HOST} port={port}"})
+
+    def honest(session: Session) -> None:
+        asked_of(session)
+        session.send(row("app", PASSWORD), fake.complete("SELECT 1"), fake.ready())
+        session.wait_closed()
+
+    with neighbour(lambda: front.connect(user="other")), FakePostgres(port, script) as server:
+        with pytest.raises(psycopg.OperationalError, match="bouncer config error|no server can be asked"):
+            front.connect()
+        line = front.wait_log('user "app" can.t be looked up')
+        assert reason in line
+        server.script = honest
+        wait_until(lambda: knows(front), 30, "a login by the honest server")
+    assert PASSWORD not in front.log_text()
+
+
+def knows(front: Sluice) -> bool:
+    """What was refused a moment ago may be refused once more without being asked."""
+    try:
+        return comes_in(front, "app")
+    except AssertionError:
+        return False
+
+
 NAMES = ["it's", 'a "quoted" name', "back\\slash", "$1", "; DROP TABLE asked; --", "new\nline", "\u00fcml\u00e4ut", "%s%n",
          "x" * 63, "NULL", "now()"]
 
@@ -268,7 +334,7 @@ def figures(front: Sluice, name: str) -> int:
 
 def test_200_logins_of_a_new_user_share_a_question(sluices: Start, lookup: Postgres, backend: str, place: Place) -> None:
     lookup.add_user("crowd")
-    front: Sluice = sluices(**recipe(http_port=place.port(), auth_query_timeout=60), databases={"*": backend})
+    front: Sluice = sluices(**recipe(http_port=place.port(), auth_query_timeout=60, max_login_clients=300), databases={"*": backend})
     clients: list[Wire] = []
     with lookup.connect(dbname="lookup", autocommit=False) as lock:
         lock.execute("LOCK TABLE asked")
