@@ -109,6 +109,7 @@ struct role {
 	struct list pools;                /* by pool->of_role */
 	uint32_t clients, servers;
 	uint32_t holders;                 /* clients that point here, on the console too */
+	uint32_t teachings;               /* how often that has changed: */
 	struct role_keys *keys;           /* what logins of clients taught about the password; owned by the session layer */
 };
 

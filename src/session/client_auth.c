@@ -30,6 +30,7 @@ keys_of(struct role *r)
 static void
 role_changed(struct proxy *x, struct role *r)
 {
+	r->teachings++;
 	list_each(&r->pools, n, after)
 	{
 		struct pool *p = node_owner(n, struct pool, of_role);
@@ -94,6 +95,7 @@ role_forget(struct role *r)
 {
 	if (r->keys == NULL)
 		return;
+	r->teachings++;
 	if (r->keys->password)
 		heap_erase_free(r->keys->password, strlen(r->keys->password));
 	secret_free(&r->keys->secret);

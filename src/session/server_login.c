@@ -30,6 +30,7 @@ struct server_login {
 	uint16_t port;
 	struct scram_client scram;
 	bool has_scram;
+	uint32_t teachings; /* the role's, when what is known of its password was shown */
 	bool is_authenticated;
 	bool asked_recovery, ran_connect_query;
 	struct buf facts; /* ParameterStatus messages for those who log in to this pool */
@@ -40,7 +41,9 @@ struct server_login {
 enum login_failure {
 	LOGIN_UNREACHABLE, /* refused, timed out, shutting down: the member's trouble */
 	LOGIN_BUSY,        /* no connection left on the server */
-	LOGIN_REFUSED,     /* wrong password, no such database: it will be the same next time */
+	LOGIN_REFUSED,     /* no such database, TLS: it will be the same next time */
+	LOGIN_WRONG_SECRET, /* the same, and what is known of the role's password is doubtful */
+	LOGIN_OUTDATED,    /* the same, but what was shown has been replaced meanwhile: try again with that */
 };
 
 enum { RETRY_LEAST_US = 10 * 1000 };
@@ -71,9 +74,31 @@ server_login_back_off(struct server *s)
 	}
 }
 
+/*
+ * The password was changed, or the role was dropped. A replica may merely be behind, and its word is not taken. The next
+ * login of a client teaches what is right now.
+ */
+static enum login_failure
+doubt_secret(struct server *s)
+{
+	const struct topology *t = s->pool->database->load->topology;
+	const struct member *leader = topology_leader(t);
+	struct role *r = s->pool->role;
+	if (s->login->teachings != r->teachings) /* a replication client has read the error already */
+		return s->replication ? LOGIN_REFUSED : LOGIN_OUTDATED;
+	if (t->is_plain || (leader && leader->id == s->slot.at->id)) {
+		auth_query_forget(s->proxy, r->name);
+		if (r->keys && r->keys->secret.kind != SECRET_NONE)
+			role_forget(r);
+	}
+	return LOGIN_REFUSED;
+}
+
 static void
 login_failed(struct server *s, enum login_failure how, const char *sqlstate, const char *why)
 {
+	if (how == LOGIN_WRONG_SECRET)
+		how = doubt_secret(s);
 	struct pool *p = s->pool;
 	struct pool_member *at = s->slot.at;
 	char text[256];
@@ -81,7 +106,8 @@ login_failed(struct server *s, enum login_failure how, const char *sqlstate, con
 	bool may_try_again = how == LOGIN_UNREACHABLE && !is_plain;
 	snprintf(text, sizeof(text), "%s", why);
 	s->proxy->counters.servers_failed++;
-	if (!s->replication || may_try_again) { /* what is refused to replication may be granted to others */
+	/* What is refused to replication may be granted to others. */
+	if (how != LOGIN_OUTDATED && (!s->replication || may_try_again)) {
 		at->retry_us = clock_now_us() + retry_after(s, how);
 		at->failures++;
 	}
@@ -118,6 +144,7 @@ server_login_begin(struct server *s)
 	}
 	snprintf(l->host, sizeof(l->host), "%s", m->host);
 	l->port = m->port;
+	l->teachings = s->pool->role->teachings;
 	reach_begin(&l->reach, s, l->host, l->port);
 }
 
@@ -291,7 +318,8 @@ on_sasl(struct server *s, uint32_t request, struct view rest)
 		                                  : scram_client_verify(&l->scram, rest);
 	if (r != SCRAM_OK) {
 		buf_free(&message);
-		login_failed(s, LOGIN_REFUSED, SQLSTATE_INVALID_AUTHORIZATION, scram_result_text(r));
+		login_failed(s, r == SCRAM_WRONG_SALT ? LOGIN_WRONG_SECRET : LOGIN_REFUSED, SQLSTATE_INVALID_AUTHORIZATION,
+		             scram_result_text(r));
 		return false;
 	}
 	if (request == AUTH_SASL_CONTINUE) {
@@ -330,6 +358,7 @@ on_authentication(struct server *s, const struct frame *f)
 		return on_sasl(s, request, rest);
 
 	struct server_credentials have = role_credentials(s->proxy, s->pool->database, s->pool->role);
+	s->login->teachings = s->pool->role->teachings;
 	char reason[240];
 	struct text why = TEXT_IN(reason);
 	struct buf b = { 0 };
@@ -387,23 +416,6 @@ server_parameter(struct server *s, const char *name, const char *value)
 		reply_parameter_status(&s->login->facts, name, value);
 }
 
-/*
- * The password was changed, or the role was dropped. A replica may merely be behind, and its word is not taken. The next
- * login of a client teaches what is right now.
- */
-static void
-role_doubt(struct proxy *x, struct pool *p, uint16_t member)
-{
-	const struct topology *t = p->database->load->topology;
-	const struct member *leader = topology_leader(t);
-	struct role *r = p->role;
-	if (!t->is_plain && (leader == NULL || leader->id != member))
-		return;
-	auth_query_forget(x, r->name);
-	if (r->keys && r->keys->secret.kind != SECRET_NONE)
-		role_forget(r);
-}
-
 static void
 on_error(struct server *s, const struct frame *f)
 {
@@ -412,22 +424,19 @@ on_error(struct server *s, const struct frame *f)
 		login_failed(s, LOGIN_REFUSED, SQLSTATE_PROTOCOL_VIOLATION, "malformed ErrorResponse");
 		return;
 	}
-	struct proxy *x = s->proxy;
-	struct pool *p = s->pool;
-	uint16_t member = s->slot.at->id;
 	const char *state = e.sqlstate ? e.sqlstate : SQLSTATE_INTERNAL_ERROR;
 	enum login_failure how = LOGIN_REFUSED;
 	if (strncmp(state, "57P0", 4) == 0)
 		how = LOGIN_UNREACHABLE; /* starting up, shutting down */
 	else if (strcmp(state, SQLSTATE_TOO_MANY_CONNECTIONS) == 0)
 		how = s->pool->servers > 1 ? LOGIN_BUSY : LOGIN_REFUSED;
+	else if (strcmp(state, SQLSTATE_INVALID_PASSWORD) == 0)
+		how = LOGIN_WRONG_SECRET;
 	if (s->replication && (how != LOGIN_UNREACHABLE || s->pool->database->load->topology->is_plain)) {
 		client_send(s->link, view_of(f->body.p - FRAME_HEAD_BYTES, f->size)); /* word for word */
 		s->is_dying = true;
 	}
 	login_failed(s, how, state, e.message);
-	if (strcmp(state, SQLSTATE_INVALID_PASSWORD) == 0)
-		role_doubt(x, p, member);
 }
 
 static bool
