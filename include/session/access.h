@@ -45,7 +45,7 @@ bool access_check(const struct config *config, struct text *why); /* loads it an
 
 /* May `now` take the place of `old`? Not with a certificate that has expired where the one in force has not: *why. */
 bool access_may_replace(const struct access *old, const struct access *now, struct text *why);
-void access_log_warnings(const struct access *a); /* certificates and revocation lists that have ended or end soon */
+void access_log_warnings(const struct access *a); /* certificates and lists that have ended or end soon; rules in vain */
 
 /* Has auth_file changed? Then it is read again. ACCESS_UNUSABLE: *why says why, *a is as before; it is said once. */
 enum access_refresh { ACCESS_SAME, ACCESS_REFRESHED, ACCESS_UNUSABLE };

@@ -26,6 +26,7 @@ struct entry {
 struct throttle {
 	uint8_t       key[DIGEST_BYTES];
 	struct entry *all; /* NULL: nothing was noted yet */
+	uint64_t      failing_until_us; /* no window ends later: most of the time nobody fails */
 };
 
 /* Of an address, or of a name from there. */
@@ -139,7 +140,7 @@ struct throttle_verdict
 throttle_ask(struct throttle *t, const struct throttle_rules *rules, const struct ip_address *from, const char *user,
              uint64_t now_us)
 {
-	if (is_off(rules, from) || t->all == NULL)
+	if (is_off(rules, from) || t->failing_until_us <= now_us)
 		return (struct throttle_verdict){ 0 };
 	struct place at_user = place_of(t, from, user), at_host = place_of(t, from, NULL);
 	struct entry *of_user = find(t, &at_user, now_us), *of_host = find(t, &at_host, now_us), *why = NULL;
@@ -171,6 +172,8 @@ throttle_failed(struct throttle *t, const struct throttle_rules *rules, const st
 	if (is_off(rules, from))
 		return;
 	struct place at_user = place_of(t, from, user), at_host = place_of(t, from, NULL);
+	if (t->failing_until_us < now_us + rules->window_us)
+		t->failing_until_us = now_us + rules->window_us;
 	count(find_or_make(t, &at_host, now_us), rules, now_us);
 	count(find_or_make(t, &at_user, now_us), rules, now_us);
 }
@@ -181,8 +184,12 @@ throttle_succeeded(struct throttle *t, const struct throttle_rules *rules, const
 {
 	if (is_off(rules, from))
 		return;
-	struct place at_user = place_of(t, from, user), at_host = place_of(t, from, NULL);
-	struct entry *of_user = find_or_make(t, &at_user, now_us), *of_host = find(t, &at_host, now_us);
+	struct place at_user = place_of(t, from, user), at_host;
+	struct entry *of_user = find_or_make(t, &at_user, now_us), *of_host = NULL;
+	if (of_user->failures > 0) {
+		at_host = place_of(t, from, NULL);
+		of_host = find(t, &at_host, now_us);
+	}
 	if (of_host)
 		of_host->failures -= of_user->failures < of_host->failures ? of_user->failures : of_host->failures;
 	of_user->until_us = of_user->failures = of_user->is_told = 0;

@@ -220,9 +220,23 @@ warn_of_end(const struct tls_validity *v, const char *what, bool is_renewed_ofte
 		            moment(v->until_s, when, sizeof(when)));
 }
 
+/* PostgreSQL says so, too: it may be meant, in a file for several servers. */
+static void
+warn_of_hostssl(const struct access *a)
+{
+	for (size_t i = 0; a->hba && a->tls_clients == NULL && i < hba_count(a->hba); i++) {
+		const struct hba_rule *rule = hba_rule(a->hba, i);
+		if (rule->transport == HBA_HOSTSSL) {
+			log_warning("auth", "%s:%zu: hostssl fits nobody: client_tls_sslmode is disable", rule->file, rule->line);
+			return;
+		}
+	}
+}
+
 void
 access_log_warnings(const struct access *a)
 {
+	warn_of_hostssl(a);
 	struct tls_context *const contexts[] = { a->tls_clients, a->tls_servers };
 	for (int i = 0; i < 2; i++)
 		if (contexts[i]) {

@@ -43,8 +43,9 @@ log_failure(const struct client *c, const char *what, const char *reason)
 	char host[64];
 	uint16_t port;
 	client_address_text(c, host, sizeof(host), &port);
-	log_warning(client_tag(c), "login %s user=\"%s\" database=\"%s\" from=%s reason=\"%s\"", what, c->login->user,
-	            c->login->database, host, reason);
+	/* What the client chose comes last: it could look like anything. */
+	log_warning(client_tag(c), "login %s from=%s reason=\"%s\" user=\"%s\" database=\"%s\"", what, host, reason,
+	            c->login->user, c->login->database);
 }
 
 void

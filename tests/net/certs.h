@@ -33,7 +33,9 @@ write_pem(const char *path, EVP_PKEY *key, X509 *cert)
 
 /* What differs from the usual certificate: zeroes for none of it. */
 struct cert_plan {
-	const char *name;        /* CN */
+	const char *name;        /* CN; "": none */
+	int name_bytes;          /* 0: up to its NUL */
+	const char *organisation; /* O; NULL: none */
 	const char *alternative; /* "DNS:...,IP:..."; NULL: DNS:name */
 	long from_s, until_s;    /* from now on; both 0: an hour before to an hour after */
 	const char *digest;      /* of the signature; NULL: SHA256, "": the key brings its own (Ed25519) */
@@ -51,7 +53,12 @@ make_cert(const struct cert_plan *plan, EVP_PKEY *key, X509 *issuer, EVP_PKEY *i
 	X509_gmtime_adj(X509_getm_notBefore(x), has_times ? plan->from_s : -3600);
 	X509_gmtime_adj(X509_getm_notAfter(x), has_times ? plan->until_s : 3600);
 	X509_set_pubkey(x, key);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)plan->name, -1, -1, 0);
+	X509_NAME *subject = X509_get_subject_name(x);
+	if (plan->organisation)
+		X509_NAME_add_entry_by_txt(subject, "O", MBSTRING_UTF8, (const unsigned char *)plan->organisation, -1, -1, 0);
+	if (plan->name[0])
+		X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const unsigned char *)plan->name,
+		                           plan->name_bytes ? plan->name_bytes : -1, -1, 0);
 	X509_set_issuer_name(x, X509_get_subject_name(issuer ? issuer : x));
 	char alternative[200];
 	snprintf(alternative, sizeof(alternative), plan->alternative ? "%s" : "DNS:%s",

@@ -297,6 +297,56 @@ START_TEST(names_addresses_and_wildcards_fit_or_do_not)
 }
 END_TEST
 
+START_TEST(a_clients_certificate_tells_who_it_is)
+{
+	static const struct {
+		struct cert_plan plan;
+		const char *common_name, *distinguished_name; /* NULL: none that could be compared */
+	} cases[] = {
+		{ { .name = "app", .organisation = "Example" }, "app", "CN=app,O=Example" },
+		{ { .name = "b\u00f6b" }, "b\u00f6b", "CN=b\\C3\\B6b" },
+		{ { .name = "a, \"b\"" }, "a, \"b\"", "CN=a\\, \\\"b\\\"" },
+		{ { .name = "root\0.example", .name_bytes = 13 }, NULL, "CN=root\\00.example" },
+		{ { .name = "", .organisation = "x", .alternative = "DNS:app" }, NULL, "O=x" },
+		{ { .name = "0123456789012345678901234567890123456789" }, NULL, NULL }, /* no room */
+	};
+	begin(&(struct tls_files){ 0 });
+	tls_context_unref(server_side);
+	server_side = context(TLS_FOR_CLIENTS, &(struct tls_files){ .key_file = certs.key, .cert_file = certs.cert,
+	                                                            .ca_file = certs.ca,
+	                                                            .client_certificate = TLS_CERTIFICATE_OPTIONAL });
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	char name[40] = "not set";
+	struct end a, b;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct cert_plan plan = cases[i].plan;
+		plan.serial = 9;
+		plan.alternative = "DNS:not.looked.at";
+		certs_reissue(&certs, &plan, key);
+		use_client(&(struct tls_files){ .key_file = certs.key, .cert_file = certs.cert });
+		shake_hands(&a, &b, "db.example");
+		ck_assert(!stream_has_peer_certificate(&b.stream)); /* not yet */
+		turn_until(loop, b.opened == 1);
+		ck_assert(stream_has_peer_certificate(&b.stream));
+		ck_assert_int_eq(stream_peer_common_name(&b.stream, name, sizeof(name)), cases[i].common_name != NULL);
+		ck_assert_str_eq(name, cases[i].common_name ? cases[i].common_name : "");
+		ck_assert_int_eq(stream_peer_distinguished_name(&b.stream, name, sizeof(name)), cases[i].distinguished_name != NULL);
+		ck_assert_str_eq(name, cases[i].distinguished_name ? cases[i].distinguished_name : "");
+		ck_assert(!stream_has_peer_certificate(&a.stream)); /* the server's was not checked */
+		end_free(&a);
+		end_free(&b);
+	}
+	use_client(&(struct tls_files){ 0 });
+	shake_hands(&a, &b, "db.example"); /* none is shown */
+	turn_until(loop, b.opened == 1);
+	ck_assert(!stream_has_peer_certificate(&b.stream));
+	ck_assert(!stream_peer_common_name(&b.stream, name, sizeof(name)) && name[0] == '\0');
+	ck_assert(!stream_peer_distinguished_name(&b.stream, name, sizeof(name)) && name[0] == '\0');
+	EVP_PKEY_free(key);
+	finish(&a, &b);
+}
+END_TEST
+
 START_TEST(times_and_revocation_count)
 {
 	static const struct {
@@ -426,6 +476,7 @@ main(void)
 		a_watched_pause_sees_the_peer_leave_through_tls,
 		the_authority_and_the_name_are_checked_as_asked_for,
 		names_addresses_and_wildcards_fit_or_do_not,
+		a_clients_certificate_tells_who_it_is,
 		times_and_revocation_count,
 		both_sides_bind_to_the_same_certificate,
 		who_does_not_speak_tls_is_told_apart,
