@@ -134,6 +134,17 @@ gather_release(struct stream *s)
 	list_prepend(&s->loop->free_gathers, &g->node);
 }
 
+/* Closing with unread input sends a reset, which would overtake our last words. Who never stops talking gets the reset. */
+static void
+waste_input(int fd)
+{
+	enum { READS_MAX = 256 };
+	uint8_t waste[4096];
+	for (int i = 0; i < READS_MAX; i++)
+		if (recv(fd, waste, sizeof(waste), MSG_DONTWAIT) != (ssize_t)sizeof(waste))
+			return;
+}
+
 void
 stream_close(struct stream *s)
 {
@@ -151,12 +162,9 @@ stream_close(struct stream *s)
 		ERR_clear_error();
 		SSL_free(s->ssl);
 		s->ssl = NULL;
-	} else if (!s->is_connecting) {
-		/* Closing with unread input sends a reset, which would overtake our last words. */
-		uint8_t waste[4096];
-		while (recv(s->fd, waste, sizeof(waste), MSG_DONTWAIT) == (ssize_t)sizeof(waste))
-			;
 	}
+	if (!s->is_connecting)
+		waste_input(s->fd);
 	close(s->fd);
 	s->fd = -1;
 	/* A handler may still be looking at the kept input; handle_input frees it then. */
