@@ -9,16 +9,20 @@ build_packages=(gcc libc6-dev make autoconf automake pkg-config libevent-dev lib
 lab_packages=(python3 postgresql patroni python3-etcd python3-psycopg2 etcd-server openssl)
 test_packages=(check python3-pytest python3-psycopg python3-asyncpg python3-cryptography haproxy pgbouncer check-postgres
 	munin-plugins-core munin-plugins-extra libdbd-pg-perl)
+driver_packages=(nodejs npm default-jdk-headless libpostgresql-jdbc-java) # for tests/live/test_matrix.py; it does without
 ci_packages=(clang xz-utils)
 
 is_installed() {
 	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-# Any release of PostgreSQL will do, also one that did not come through Debian's own name for the newest.
+# Any release of PostgreSQL, node or Java will do, also one that did not come through Debian's own name for it.
 is_there() {
 	case $1 in
 	postgresql) compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || is_installed postgresql ;;
+	nodejs) command -v node >/dev/null ;;
+	npm) command -v npm >/dev/null ;;
+	default-jdk-headless) command -v javac >/dev/null ;;
 	*) is_installed "$1" ;;
 	esac
 }
