@@ -49,6 +49,7 @@ bool login_is_own_user(const struct client *c);
 /* Refused: counted against its address, and logged with the reason, which the client is not told. */
 void login_fail(struct client *c, const char *reason, const char *sqlstate, const char *text);
 void login_succeeded(struct client *c); /* for the count of failures */
+bool login_is_throttled(struct client *c); /* too many of them: refused already, then */
 
 /* client_auth.c */
 void login_ask_for_proof(struct client *c); /* calls the above first */

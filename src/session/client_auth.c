@@ -332,6 +332,8 @@ static bool
 check_proof(struct client *c, const struct frame *f)
 {
 	struct client_login *l = c->login;
+	if (login_is_throttled(c)) /* many may have been asked at once, and others of them have failed since */
+		return false;
 	if (l->method == AUTH_METHOD_SCRAM)
 		return check_scram(c, f->body);
 	const char *password;

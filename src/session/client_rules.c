@@ -76,9 +76,8 @@ login_succeeded(struct client *c)
 	throttle_succeeded(c->proxy->throttle, &rules, &from, c->login->user, clock_now_us());
 }
 
-/* True: refused, without having been asked. */
-static bool
-is_throttled(struct client *c)
+bool
+login_is_throttled(struct client *c)
 {
 	struct throttle_rules rules = rules_of_throttle(c);
 	struct ip_address from = address_of(c);
@@ -96,7 +95,7 @@ is_throttled(struct client *c)
 	}
 	client_fail(c, &(struct fault){ .by = FAULT_BY_CLIENT, .sqlstate = SQLSTATE_INVALID_AUTHORIZATION,
 	                                .text = "too many failed logins from this address",
-	                                .hint = "Wait a minute, and use the right password." });
+	                                .hint = "Try again later, with the right password." });
 	return true;
 }
 
@@ -230,7 +229,7 @@ login_choose_way(struct client *c)
 		l->way = AUTH_TYPE_ANY;
 		return true;
 	}
-	if (is_throttled(c))
+	if (login_is_throttled(c))
 		return false;
 	/* Outside of rules: names must be equal, and a certificate matters to auth_type = cert only. */
 	struct hba_rule rule = { .certificate = l->way == AUTH_TYPE_CERT ? HBA_CERTIFICATE_NAME : HBA_CERTIFICATE_ANY };
