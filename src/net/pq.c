@@ -385,12 +385,10 @@ pq_poll(struct pq *q)
 	}
 }
 
+/* libpq would print it. Not even logged: it may hold what the query has read. */
 static void
 drop_notice(void *context, const char *message)
 {
-	char line[300];
-	one_line(message, line, sizeof(line));
-	log_debug("pq", "%s", line);
 }
 
 /* "10.0.0.1,10.0.0.2": libpq tries them in turn. */
