@@ -6,6 +6,7 @@
 #include <event2/event.h>
 #include <openssl/crypto.h>
 
+#include "config/import.h"
 #include "config/show.h"
 #include "process.h"
 
@@ -20,6 +21,7 @@ print_help(void)
 	       "  -V, --version        print the version\n"
 	       "  -h, --help           print this\n"
 	       "      --check-config   read the configuration, say everything that is wrong with it, and exit\n"
+	       "      --import FILES   print one configuration for a haproxy.cfg and a pgbouncer.ini, or one of them\n"
 	       "      --help-settings  print every setting with its default and meaning\n"
 	       "  -d, --daemon         go to the background as soon as clients can connect; needs pidfile, logfile or syslog\n"
 	       "  -R, --reboot         take the place of the pgsluice that runs with the same pidfile, which is stopped\n"
@@ -41,12 +43,13 @@ print_version(void)
 int
 read_options(int argc, char **argv, struct options *o)
 {
-	enum { OPTION_CHECK = 256, OPTION_SETTINGS };
+	enum { OPTION_CHECK = 256, OPTION_SETTINGS, OPTION_IMPORT };
 	static const struct option names[] = {
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "check-config", no_argument, NULL, OPTION_CHECK },
 		{ "help-settings", no_argument, NULL, OPTION_SETTINGS },
+		{ "import", no_argument, NULL, OPTION_IMPORT },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ "user", required_argument, NULL, 'u' },
@@ -55,6 +58,7 @@ read_options(int argc, char **argv, struct options *o)
 		{ NULL, 0, NULL, 0 },
 	};
 	int letter;
+	bool imports = false;
 	while ((letter = getopt_long(argc, argv, "VhvqdRu:", names, NULL)) != -1) {
 		switch (letter) {
 		case 'V':
@@ -65,6 +69,9 @@ read_options(int argc, char **argv, struct options *o)
 			return 0;
 		case OPTION_CHECK:
 			o->checks = true;
+			break;
+		case OPTION_IMPORT:
+			imports = true;
 			break;
 		case OPTION_SETTINGS:
 			settings_help(stdout);
@@ -89,6 +96,12 @@ read_options(int argc, char **argv, struct options *o)
 			return 2;
 		}
 	}
+	if (imports && (argc - optind < 1 || argc - optind > 2)) {
+		fprintf(stderr, "pgsluice: --import needs a haproxy.cfg, a pgbouncer.ini, or both\n");
+		return 2;
+	}
+	if (imports)
+		return config_import(argv + optind, argc - optind, stdout, stderr);
 	if (argc - optind > 1) {
 		fprintf(stderr, "pgsluice: one configuration file at most; got \"%s\" and \"%s\"\n", argv[optind], argv[optind + 1]);
 		return 2;

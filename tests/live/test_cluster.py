@@ -5,17 +5,20 @@ writes go on by themselves; reads use every healthy replica, and the leader only
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
+import urllib.request
 from typing import Any, Iterator
 
 import psycopg
 import pytest
 from kit import wire
 from kit.load import Load
+from kit.pair import Pair
 from kit.place import Place, wait_until
 from kit.postgres import PASSWORD
-from kit.sluice import Sluice
+from kit.sluice import Sluice, installed
 from kit.wire import Wire
 from lab import layout
 from lab.cluster import Lab
@@ -534,3 +537,31 @@ def test_a_wrong_environment_is_one_line(place: Place, wrong: dict[str, str], wo
     front.start(wait=False)
     assert front.expect_exit() == 1
     assert words in front.log_text() and len(front.log_text().strip().splitlines()) == 1, front.log_text()
+
+
+def test_the_pair_is_replaced_by_what_import_prints(place: Place, lab: Lab) -> None:
+    """HAProxy and PgBouncer work, are stopped, and the very same clients find pgsluice at the same ports."""
+    pair = Pair(place, lab, '"app" "app"\n')
+    printed = place.run([str(installed(place)), "--import", str(pair.ini), str(pair.cfg)])
+    assert printed.returncode == 0 and "app_ro went to replicas" in printed.stderr, printed.stderr
+    front = Sluice(place, text=printed.stdout, listen_port=pair.port)
+    checked = place.run([str(installed(place)), "--check-config", str(front.ini)])
+    assert (checked.returncode, checked.stderr) == (0, ""), checked.stderr
+    where = "SELECT pg_is_in_recovery()"
+
+    def both_ports_work() -> None:
+        wait_until(lambda: front.psql("-c", where, password="app").stdout == "f\n", 60, "the primary")
+        wait_until(lambda: front.psql("-c", where, password="app", port=pair.read).stdout == "t\n", 60, "a replica")
+
+    if shutil.which("haproxy") and shutil.which("pgbouncer"):
+        with pair.run():
+            both_ports_work()
+    front.start()
+    try:
+        both_ports_work()
+        assert front.psql("-c", where, password="app", dbname="app_ro").stdout == "f\n"
+        assert front.psql("-c", where, password="app", dbname="app_ro", port=pair.read).stdout == "t\n"
+        with urllib.request.urlopen(f"http://127.0.0.1:{pair.stats}/", timeout=30) as page:
+            assert page.status == 200
+    finally:
+        front.stop()
