@@ -27,6 +27,7 @@ struct access {
 	struct ident *ident;             /* auth_ident_file; NULL: none, or auth_type is another */
 	struct tls_context *tls_clients; /* NULL: client_tls_sslmode = disable */
 	struct tls_context *tls_servers; /* NULL: disable, for all databases */
+	uint64_t warned_us;              /* access_log_warnings() was last called */
 };
 
 /* What is checked of the certificate of a server. */
@@ -43,9 +44,10 @@ bool access_load(const struct config *config, struct access *out, struct text *w
 void access_free(struct access *a);
 bool access_check(const struct config *config, struct text *why); /* loads it and throws it away: --check-config */
 
-/* May `now` take the place of `old`? Not with a certificate that has expired where the one in force has not: *why. */
+/* May `now` take the place of `old`? Not with a certificate or CRL that is out of date where the one in force is not: *why. */
 bool access_may_replace(const struct access *old, const struct access *now, struct text *why);
-void access_log_warnings(const struct access *a); /* certificates and lists that have ended or end soon; rules in vain */
+void access_log_warnings(struct access *a); /* certificates and lists that have ended or end soon; rules in vain */
+void access_on_second(struct access *a);    /* what ends soon is said again each day */
 
 /* Has auth_file changed? Then it is read again. ACCESS_UNUSABLE: *why says why, *a is as before; it is said once. */
 enum access_refresh { ACCESS_SAME, ACCESS_REFRESHED, ACCESS_UNUSABLE };

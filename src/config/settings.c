@@ -617,7 +617,8 @@ const struct setting setting_rows[] = {
 	  .group = "TLS with clients",
 	  .type = SETTING_BOOL, .at = offsetof(struct settings, client_tls_session_resumption),
 	  .preset = "0", .applies = APPLIES_ON_RELOAD,
-	  .text = "Session tickets, for clients that come back often and keep them; libpq never does. None where client "
+	  .text = "Session tickets, for clients that come back often and keep them; libpq never does. They save the "
+	          "signature, which is much of a handshake with an RSA key and nothing with P-256. None where client "
 	          "certificates are asked for.", },
 	{ .name = "server_tls_sslmode",
 	  .group = "TLS with servers",

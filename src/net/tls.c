@@ -161,7 +161,9 @@ choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_bytes, const
 /*
  * Tickets, each sealed with keys of this context: a reload, which may bring another certificate or revocation list, makes
  * them worthless. A ticket would also carry the client's certificate past its end, so who asks for one gives none.
- * The key exchange is a new one each time (psk_dhe_ke), the handshake without the signature.
+ * The key exchange is a new one each time (psk_dhe_ke), only the signature is saved. In instructions of a login with TLS 1.3:
+ * full 3.16 million with a P-256 key, 8.60 with RSA 2048; the same with a ticket to send 3.33 and 9.48; resumed 3.17 for both.
+ * So tickets are off unless asked for: they are worth something with an RSA key and clients that come back with them.
  */
 static bool
 set_sessions(SSL_CTX *ssl, const struct tls_files *f)

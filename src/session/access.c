@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 /* What one part has to say, behind what the others have said. */
@@ -167,35 +168,45 @@ moment(int64_t at_s, char *out, size_t room)
 	return out;
 }
 
-static struct tls_validity
-certificate_of(struct tls_context *t)
-{
-	return t ? tls_context_certificate(t) : (struct tls_validity){ 0 };
-}
-
 static bool
 has_ended(const struct tls_validity *v)
 {
 	return v->file && v->until_s <= time(NULL);
 }
 
+static bool
+is_early(const struct tls_validity *v)
+{
+	return v->file && v->from_s > time(NULL);
+}
+
 /* With the old one others still get in; whoever wants the new one nevertheless can restart. */
 static bool
-is_worse(struct tls_context *old, struct tls_context *now, struct text *why)
+is_worse(const struct tls_validity *was, const struct tls_validity *is, const char *what, struct text *why)
 {
-	struct tls_validity was = certificate_of(old), is = certificate_of(now);
 	char when[40];
-	if (was.file == NULL || has_ended(&was) || !has_ended(&is))
+	if (was->file == NULL || has_ended(was) || is_early(was) || (!has_ended(is) && !is_early(is)))
 		return false;
-	text_addf(why, "certificate file \"%s\" expired at %s; the one in force has not", is.file,
-	          moment(is.until_s, when, sizeof(when)));
+	text_addf(why, "%s file \"%s\" %s %s; the one in force is good", what, is->file,
+	          has_ended(is) ? "expired at" : "is not valid before",
+	          moment(has_ended(is) ? is->until_s : is->from_s, when, sizeof(when)));
 	return true;
+}
+
+static bool
+may_replace(struct tls_context *old, struct tls_context *now, struct text *why)
+{
+	if (old == NULL || now == NULL)
+		return true;
+	struct tls_validity was = tls_context_certificate(old), is = tls_context_certificate(now);
+	struct tls_validity crl_was = tls_context_crl(old), crl_is = tls_context_crl(now);
+	return !is_worse(&was, &is, "certificate", why) && !is_worse(&crl_was, &crl_is, "CRL", why);
 }
 
 bool
 access_may_replace(const struct access *old, const struct access *now, struct text *why)
 {
-	return !is_worse(old->tls_clients, now->tls_clients, why) && !is_worse(old->tls_servers, now->tls_servers, why);
+	return may_replace(old->tls_clients, now->tls_clients, why) && may_replace(old->tls_servers, now->tls_servers, why);
 }
 
 /* The last two weeks; of one that lives for days only, the last fifth. */
@@ -212,7 +223,7 @@ warn_of_end(const struct tls_validity *v, const char *what, bool is_renewed_ofte
 	char when[40];
 	if (v->file == NULL)
 		return;
-	if (v->from_s > time(NULL))
+	if (is_early(v))
 		log_warning("tls", "%s file \"%s\" is not valid before %s", what, v->file,
 		            moment(v->from_s, when, sizeof(when)));
 	if (has_ended(v) || (ends_soon(v) && !is_renewed_often))
@@ -233,17 +244,31 @@ warn_of_hostssl(const struct access *a)
 	}
 }
 
-void
-access_log_warnings(const struct access *a)
+static void
+warn_of_ends(struct access *a)
 {
-	warn_of_hostssl(a);
 	struct tls_context *const contexts[] = { a->tls_clients, a->tls_servers };
+	a->warned_us = clock_now_us();
 	for (int i = 0; i < 2; i++)
 		if (contexts[i]) {
 			struct tls_validity certificate = tls_context_certificate(contexts[i]), crl = tls_context_crl(contexts[i]);
 			warn_of_end(&certificate, "certificate", false);
 			warn_of_end(&crl, "CRL", true);
 		}
+}
+
+void
+access_log_warnings(struct access *a)
+{
+	warn_of_hostssl(a);
+	warn_of_ends(a);
+}
+
+void
+access_on_second(struct access *a)
+{
+	if (clock_now_us() - a->warned_us >= (uint64_t)DAY_S * SECOND_US)
+		warn_of_ends(a);
 }
 
 enum access_refresh

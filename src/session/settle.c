@@ -377,6 +377,7 @@ proxy_on_second(void *context)
 	pools_upkeep(x, NULL);
 	roll_stats(x);
 	proxy_refresh_users(x);
+	access_on_second(&x->access);
 	warm_passwords(x);
 	proxy_collect(x);
 	if (proxy_is_done(x))

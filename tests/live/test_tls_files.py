@@ -96,6 +96,10 @@ def test_a_revocation_list_that_is_too_old_or_of_somebody_else(sluices: Start, c
     certs.revoke("foreign.pem")
     assert "reloaded" in front.reload()
     assert enters(front.port, certs.client("client"))
+    certs.revoke("foreign.pem", end=-HOUR)
+    said_then = front.reload()  # a list that would shut everybody out does not replace one that is good
+    assert 'foreign.pem" expired at' in said_then and "reloaded" not in said_then
+    assert enters(front.port, certs.client("client"))
     certs.revoke("foreign.pem", "client")
     assert enters(front.port, certs.client("client"))  # the file is read at a RELOAD
     assert "reloaded" in front.reload()
@@ -214,7 +218,10 @@ MISTAKES = {
     "servers: no key": ({"server_tls_key_file": "/nonexistent", "server_tls_cert_file": "client.crt"},
                         'server_tls: key file "/nonexistent": No such file'),
     "servers: a garbage CA": ({"server_tls_ca_file": "garbage.pem"}, 'garbage.pem": no certificate is in it'),
-    "an expired certificate": (None, 'expired.crt" expired at'),
+    "an expired certificate": ({"client_tls_key_file": "expired.key", "client_tls_cert_file": "expired.crt"},
+                               'expired.crt" expired at'),
+    "an early certificate": ({"client_tls_key_file": "early.key", "client_tls_cert_file": "early.crt"},
+                             'early.crt" is not valid before'),
 }
 
 
@@ -225,13 +232,12 @@ def test_files_that_can_not_be_used(sluices: Start, certs: Certs) -> None:
     secret.chmod(0)
     good = {"client_tls_ca_file": certs.dir / "ca.crt", **certs.for_clients()}
     front: Sluice = sluices(client_tls_sslmode="require", admin_users="app", **good)
-    keys = {key for changes, _ in MISTAKES.values() for key in changes or {}}
+    keys = {key for changes, _ in MISTAKES.values() for key in changes}
     back = {key: good.get(key) for key in keys}
     with neighbour(lambda: front.connect(sslmode="require")) as company:
         for case, (changes, said) in MISTAKES.items():
-            named = certs.for_clients("expired") if changes is None else changes
             files = {key: certs.dir / value if "_file" in key and not str(value).startswith("/") else value
-                     for key, value in named.items()}
+                     for key, value in changes.items()}
             if case == "a secret file" and not readable_by_nobody_else(front, secret):
                 continue
             front.write_ini(**{**back, **files})
