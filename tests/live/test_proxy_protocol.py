@@ -118,7 +118,7 @@ def test_a_wrong_password_is_the_clients(front: Sluice, haproxy: Haproxy) -> Non
     since = len(front.log_text())
     with Wire(haproxy.port["v2"], source=CLIENT) as client, pytest.raises(AssertionError, match="28P01"):
         client.login(password="wrong")
-    assert f'login of "app" from {CLIENT} failed' in front.wait_log("failed", since)
+    assert f'login failed from={CLIENT} reason="wrong password" user="app"' in front.wait_log("failed", since)
 
 
 @pytest.mark.parametrize("way", ("v1", "v2", "by_unix"))
