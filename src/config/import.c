@@ -229,6 +229,11 @@ add_door(struct import *m, const struct haproxy_proxy *front, const struct hapro
 	struct view lag;
 	enum haproxy_role role = role_of(front, backend, &lag);
 	add_servers(m, g, backend);
+	if (g->server_count == 0) { /* all disabled; nobody else is in this group, for it was made just now */
+		left(m, at_line(m, front->line), "%s has no server that is not disabled, and is left out", front->name);
+		m->group_count--;
+		return;
+	}
 	if (lag.n)
 		g->lag = lag;
 	m->doors[m->door_count++] =

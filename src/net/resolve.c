@@ -339,12 +339,12 @@ answer_from(const struct name *name, uint16_t port, resolve_fn *fn, void *contex
 	fn(context, &answer);
 }
 
-/* Those who wait for a lookup up to `number`; what they do may begin another one. */
+/* Those who wait for a lookup up to `number`; what they do may begin another one, and make them wait again. */
 static void
 answer_waiting(struct name *name, uint32_t number)
 {
 	struct node *n;
-	while ((n = list_first(&name->waiting)) != NULL) {
+	for (uint32_t left = name->waiting.count; left > 0 && (n = list_first(&name->waiting)) != NULL; left--) {
 		struct resolve_request *q = node_owner(n, struct resolve_request, node);
 		if (q->number > number)
 			return;
