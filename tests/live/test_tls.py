@@ -310,3 +310,30 @@ def test_many_queries_in_one_record(sluices: Start, tls: Path) -> None:
             client.send(b"".join(wire.query(f"SELECT {i}") for i in range(300)))
             for i in range(300):
                 assert [wire.row(body) for letter, body in client.ready() if letter == b"D"] == [[str(i).encode()]]
+
+
+WORDS = [  # settings after client_ or server_, and what is spoken then; None: whatever it is
+    ({"tls_protocols": "tlsv1.2"}, "TLSv1.2", None),
+    ({"tls_protocols": "tlsv1.3"}, "TLSv1.3", None),
+    ({"tls_protocols": "tlsv1.2", "tls_ciphers": "ECDHE-ECDSA-CHACHA20-POLY1305"}, "TLSv1.2", "ECDHE-ECDSA-CHACHA20-POLY1305"),
+    ({"tls13_ciphers": "TLS_CHACHA20_POLY1305_SHA256"}, "TLSv1.3", "TLS_CHACHA20_POLY1305_SHA256"),
+]
+
+
+@pytest.mark.parametrize("given, version, cipher", WORDS, ids=str)
+def test_versions_and_ciphers(sluices: Start, tls: Path, given: dict[str, str], version: str, cipher: str | None) -> None:
+    both = {f"{side}_{name}": value for side in ("client", "server") for name, value in given.items()}
+    front: Sluice = sluices(client_tls_sslmode="require", server_tls_sslmode="require", **server_files(tls), **both)
+    with Wire(front.port) as client:
+        secure: Any = client.tls().socket
+        assert secure.version() == version and cipher in (None, secure.cipher()[0])
+        rows = client.login().ask("SELECT version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+        assert rows[0][0] == version.encode() and cipher in (None, (rows[0][1] or b"").decode())
+
+
+def test_the_curve_of_the_key_exchange(sluices: Start, tls: Path) -> None:
+    for curve, offered, works in (("secp384r1", "P-384", True), ("secp384r1", "P-256", False), ("auto", "P-256", True)):
+        front: Sluice = sluices(client_tls_sslmode="require", client_tls_ecdhcurve=curve, **server_files(tls))
+        done = subprocess.run(["openssl", "s_client", "-starttls", "postgres", "-groups", offered, "-connect",
+                               f"127.0.0.1:{front.port}"], input="", capture_output=True, text=True, timeout=60, check=False)
+        assert ("Cipher is TLS_" in done.stdout) == works, done
