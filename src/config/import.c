@@ -1,27 +1,17 @@
 /*
- * config/import.c - what haproxy.cfg and pgbouncer.ini mean together; see the header. Writing it down is import_write.c's.
+ * config/import.c - what haproxy.cfg and pgbouncer.ini mean together; see the header. The report is import_tell.c's, writing it down
+ * import_write.c's.
  *
  *   haproxy.cfg ─► haproxy_read ─► doors (ports) ─► groups (clusters) ─┐
- *   pgbouncer.ini ─► config_load_bytes, ini lines ─────────────────────┴─► who stands in front ─► import_write
+ *   pgbouncer.ini ─► config_load_bytes, ini lines ─────────────────────┴─► who stands in front ─► import_tell, import_write
  */
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/heap.h"
 #include "import_parts.h"
 
-enum { PORT_PGBOUNCER = 6432, INCLUDES_MAX = 100 };
-
-#define done(m, ...) config_errors_add(&(m)->report->done, __VA_ARGS__)
-#define left(m, ...) config_errors_add(&(m)->report->left, __VA_ARGS__)
-
-static struct place
-at_line(const struct import *m, int line)
-{
-	return (struct place){ m->haproxy_name, line };
-}
+enum { PORT_PGBOUNCER = 6432 };
 
 /* ---- is it PostgreSQL, and for whom ---- */
 
@@ -41,9 +31,9 @@ is_postgres_port(int port)
 	return (port >= 5432 && port <= 5439) || (port >= PORT_PGBOUNCER && port <= PORT_PGBOUNCER + 7);
 }
 
-/* Where the PgBouncer of this file listens; entries alone say nothing about it. */
-static int
-pgbouncer_port(const struct import *m)
+/* Entries alone say nothing about it. */
+int
+import_pgbouncer_port(const struct import *m)
 {
 	return m->config->is_pgbouncer || import_has_key(m, "listen_port") ? m->config->settings.listen_port : PORT_PGBOUNCER;
 }
@@ -67,7 +57,7 @@ is_postgres(const struct import *m, const struct haproxy_proxy *front, const str
 		return true;
 	for (int i = 0; i < backend->server_count; i++)
 		if (is_postgres_port(backend->servers[i].port) ||
-		    (m->config && backend->servers[i].port == pgbouncer_port(m)))
+		    (m->config && backend->servers[i].port == import_pgbouncer_port(m)))
 			return true;
 	return false;
 }
@@ -166,7 +156,7 @@ add_servers(struct import *m, struct group *g, const struct haproxy_proxy *backe
 	g->is_patroni |= haproxy_asks_patroni(backend);
 	for (int i = 0; i < backend->server_count; i++) {
 		const struct haproxy_server *s = &backend->servers[i];
-		g->is_pgbouncer |= m->config && s->port == pgbouncer_port(m);
+		g->is_pgbouncer |= m->config && s->port == import_pgbouncer_port(m);
 		if (group_has(g, s) || g->server_count == GROUP_SERVERS_MAX)
 			continue;
 		if (s->is_disabled && !g->is_patroni) {
@@ -300,7 +290,7 @@ find_doors(struct import *m)
 		m->is_behind |= m->groups[d->group].is_pgbouncer;
 	}
 	/* PgBouncer at PostgreSQL's own port: its entries tell whether the servers are PgBouncers, or it leads to HAProxy. */
-	if (m->is_behind && pgbouncer_port(m) != PORT_PGBOUNCER && leads_to_a_door(m)) {
+	if (m->is_behind && import_pgbouncer_port(m) != PORT_PGBOUNCER && leads_to_a_door(m)) {
 		m->is_behind = false;
 		for (int i = 0; i < m->group_count; i++)
 			m->groups[i].is_pgbouncer = false;
@@ -350,131 +340,6 @@ import_has_key(const struct import *m, const char *key)
 		if (m->ini.lines[i].key[0] && setting_find(m->ini.lines[i].key) == row)
 			return true;
 	return false;
-}
-
-/* ---- the report ---- */
-
-static void
-report_groups(struct import *m)
-{
-	for (int i = 0; i < m->group_count; i++) {
-		const struct group *g = &m->groups[i];
-		bool has_tls = false;
-		for (int k = 0; k < g->server_count; k++) {
-			const struct haproxy_server *s = g->server[k];
-			has_tls |= s->check_tls || g->server_of[k]->has_check_tls;
-			if (s->is_backup && !g->is_patroni)
-				left(m, at_line(m, s->line), "server %s is a backup here; pgsluice uses servers by their role", s->name);
-			if (s->sends_proxy)
-				left(m, at_line(m, s->line), "server %s: send-proxy is not carried over: PostgreSQL does not know it", s->name);
-		}
-		if (has_tls)
-			left(m, at_line(m, g->server_of[0]->line), "Patroni is asked by https: its certificate has to be good for the "
-			     "system's list of authorities, whatever \"verify\" said");
-		if (!g->is_patroni && g->server_count > 1)
-			done(m, at_line(m, g->server_of[0]->line), "%s: no Patroni is asked here, so the servers themselves are asked "
-			     "whether they are in recovery", g->name);
-		if (g->server_count > 0 && g->server[0]->maxconn)
-			left(m, at_line(m, g->server[0]->line), "maxconn %d of each server: default_pool_size (for each user and "
-			     "database) or max_db_connections limit connections to servers", g->server[0]->maxconn);
-	}
-}
-
-static void
-report_door(struct import *m, const struct door *d)
-{
-	const struct group *g = &m->groups[d->group];
-	const struct place at = at_line(m, d->bind->line);
-	const char *what = d->role == HAPROXY_WRITER ? "reading and writing" : "replicas";
-	if (d->bind->is_tls)
-		left(m, at, "TLS of port %d: give client_tls_sslmode, client_tls_cert_file, client_tls_key_file", d->bind->port);
-	if (d->bind->accepts_proxy)
-		left(m, at, "accept-proxy of port %d: name the balancers in proxy_protocol_from", d->bind->port);
-	if (d->bind->is_range)
-		left(m, at, "of the range of ports only the first, %d, is looked at", d->bind->port);
-	bool keeps_ports = !m->is_behind && m->config != NULL;
-	bool is_read_port = m->read_door && d->bind->port == m->read_door->bind->port;
-	bool is_listen_port = !keeps_ports && m->write_door && d->bind->port == m->write_door->bind->port;
-	if (is_read_port && d != m->read_door)
-		return; /* at another address */
-	if (is_listen_port && d != m->write_door)
-		return;
-	if (is_read_port)
-		done(m, at, "port %d (%s, %s) is read_port", d->bind->port, what, g->name);
-	else if (is_listen_port)
-		done(m, at, "port %d (%s, %s) is listen_port", d->bind->port, what, g->name);
-	else if (d->role == HAPROXY_WRITER && keeps_ports)
-		left(m, at, "port %d (%s, %s) is no more: who did not go through PgBouncer connects to its port %d", d->bind->port,
-		     what, g->name, pgbouncer_port(m));
-	else
-		left(m, at, "port %d (%s, %s) is no more: pgsluice has one port for each of both, and tells clusters apart by the "
-		     "database that is asked for", d->bind->port, what, g->name);
-	if (is_read_port && d->has_fallback)
-		done(m, at, "without a replica reads go to the leader, as here (read_fallback)");
-	else if (is_read_port)
-		left(m, at, "without a replica HAProxy refused here; pgsluice sends such reads to the leader (read_fallback = refuse is "
-		     "as before)");
-}
-
-static void
-report_timeouts(struct import *m)
-{
-	const struct haproxy_proxy *p = m->door_count ? m->doors[0].proxy : NULL;
-	if (p && p->timeout_client && strcmp(p->timeout_client, "0") != 0)
-		left(m, at_line(m, p->line), "timeout client %s cut clients that were silent; client_idle_timeout would (off: 0)",
-		     p->timeout_client);
-	int maxconn = p && p->maxconn ? p->maxconn : m->haproxy.maxconn;
-	if (p && m->config && maxconn && maxconn != m->config->settings.max_client_conn)
-		left(m, at_line(m, p->line), "maxconn %d: max_client_conn = %d of %s counts", maxconn,
-		     m->config->settings.max_client_conn, m->pgbouncer.name);
-	if (m->stats) {
-		done(m, at_line(m, m->stats->line), "the statistics are http_port: a status page, /metrics and /health");
-		if (m->stats->has_stats_auth)
-			left(m, at_line(m, m->stats->line), "stats auth: the status page asks nobody for a password; http_addr says where "
-			     "it is heard");
-	}
-}
-
-static void
-report_pgbouncer(struct import *m)
-{
-	for (int i = 0; i < m->config->warnings.count; i++) {
-		const char *line = m->config->warnings.lines[i];
-		size_t n = strlen(m->pgbouncer.name); /* "name:line: text", or "name: text" */
-		int number = 0;
-		if (strncmp(line, m->pgbouncer.name, n) == 0 && line[n] == ':') {
-			char *end = NULL;
-			number = line[n + 1] >= '0' && line[n + 1] <= '9' ? (int)strtol(line + n + 1, &end, 10) : 0;
-			line = number ? end + 1 : line + n + 1;
-			line += *line == ' ';
-		}
-		if (number || m->config->is_pgbouncer) /* entries alone have no settings yet */
-			left(m, (struct place){ m->pgbouncer.name, number }, "%s", line);
-	}
-	for (int i = 0; i < m->ini.count; i++) {
-		const struct ini_line *line = &m->ini.lines[i];
-		const struct setting *row = line->key[0] ? setting_find(line->key) : NULL;
-		if (row && row->is_file && line->value.n && line->value.p[0] != '/')
-			left(m, line->at, "%s is relative: it is looked for in the working directory, then beside the new file", row->name);
-	}
-}
-
-static void
-report(struct import *m)
-{
-	if (m->haproxy_name && m->config)
-		done(m, (struct place){ m->pgbouncer.name, 0 }, "%s", m->is_behind
-		     ? "PgBouncer stands behind HAProxy: clients find HAProxy's ports, and PostgreSQL where PgBouncer found it"
-		     : "PgBouncer stands in front of HAProxy: clients find PgBouncer's port");
-	report_groups(m);
-	for (int i = 0; i < m->door_count; i++)
-		report_door(m, &m->doors[i]);
-	report_timeouts(m);
-	if (m->config)
-		report_pgbouncer(m);
-	else
-		left(m, (struct place){ m->haproxy_name, 0 }, "HAProxy let clients log in to PostgreSQL themselves; pgsluice has to know "
-		     "their secrets: give auth_file, or auth_query and auth_user");
 }
 
 /* ---- all of it ---- */
@@ -559,7 +424,7 @@ config_import_texts(const struct import_file *haproxy, const struct import_file 
 		}
 	}
 	if (is_good) {
-		report(m);
+		import_tell(m);
 		import_write(m, out);
 		is_good = check_result(out, errors);
 	}
@@ -571,103 +436,4 @@ config_import_texts(const struct import_file *haproxy, const struct import_file 
 	config_memory_free(m->memory);
 	heap_free(m);
 	return is_good;
-}
-
-/* ---- the command ---- */
-
-/* The text with the files that it includes in their place. */
-static void
-flatten(struct buf *out, const char *file, struct view text, int *includes, struct config_memory *memory,
-        struct config_errors *errors)
-{
-	struct place at = { .file = file };
-	while (text.n) {
-		const uint8_t *end = memchr(text.p, '\n', text.n);
-		size_t n = end ? (size_t)(end - text.p) + 1 : text.n;
-		struct view raw = view_part(text, 0, n), line = view_trim(view_part(raw, 0, end ? n - 1 : n)), included;
-		text = view_from(text, n);
-		at.line++;
-		if (line.n < 10 || memcmp(line.p, "%include", 8) != 0 || (line.p[8] != ' ' && line.p[8] != '\t')) {
-			buf_add(out, raw);
-			continue;
-		}
-		const char *name = config_memory_string(memory, ini_cut_comment(view_trim(view_from(line, 9))));
-		name = ini_locate(name, file, memory);
-		if (++*includes > INCLUDES_MAX) {
-			config_errors_add(errors, at, "%%include %s: more than %d files", name, INCLUDES_MAX);
-			return;
-		}
-		if (!ini_slurp(name, INI_BYTES_MAX, memory, &included)) {
-			config_errors_add(errors, at, "%%include %s: %s", name, strerror(errno));
-			continue;
-		}
-		buf_addf(out, "; from %s:\n", name);
-		flatten(out, name, included, includes, memory, errors);
-		buf_addf(out, "\n");
-	}
-}
-
-static bool
-read_files(char *const *files, int count, struct import_file *haproxy, struct import_file *ini, struct buf *flat,
-           struct config_memory *memory, struct config_errors *errors)
-{
-	for (int i = 0; i < count; i++) {
-		struct view text;
-		struct place at = { .file = files[i] };
-		if (!ini_slurp(files[i], INI_BYTES_MAX, memory, &text)) {
-			config_errors_add(errors, at, "%s", strerror(errno));
-			continue;
-		}
-		bool is_ini = import_is_ini(text);
-		struct import_file *to = is_ini ? ini : haproxy;
-		if (to->text.p)
-			config_errors_add(errors, at, "%s and this one are both an %s", to->name, is_ini ? "INI file" : "haproxy.cfg");
-		if (is_ini) {
-			int includes = 0;
-			flatten(flat, files[i], text, &includes, memory, errors);
-			text = view_of(flat->n ? (const void *)flat->p : "", flat->n);
-		}
-		*to = (struct import_file){ files[i], text };
-	}
-	return errors->count == 0;
-}
-
-static void
-print_list(FILE *to, const struct config_errors *list, const char *heading)
-{
-	if (list->count)
-		fprintf(to, "%s\n", heading);
-	for (int i = 0; i < list->count; i++)
-		fprintf(to, "  %s\n", list->lines[i]);
-}
-
-int
-config_import(char *const *files, int count, FILE *out, FILE *err)
-{
-	struct config_memory *memory = config_memory_new();
-	struct import_file haproxy = { 0 }, ini = { 0 };
-	struct buf flat = { 0 }, result = { 0 };
-	struct config_errors errors = { 0 };
-	struct import_report report_to = { { 0 }, { 0 } };
-	bool is_good = read_files(files, count, &haproxy, &ini, &flat, memory, &errors) &&
-	               config_import_texts(&haproxy, &ini, &result, &report_to, &errors);
-	if (is_good) {
-		fwrite(result.p, 1, result.n, out);
-		print_list(err, &report_to.done, "What became of what:");
-		print_list(err, &report_to.left, "Not carried over, to be looked at:");
-	} else {
-		for (int i = 0; i < errors.count; i++)
-			fprintf(err, "%s\n", errors.lines[i]);
-	}
-	is_good &= fflush(out) == 0;
-	import_report_free(&report_to);
-	config_errors_free(&errors);
-	if (flat.p) /* may hold passwords, and so may the result */
-		explicit_bzero(flat.p, flat.n);
-	if (result.p)
-		explicit_bzero(result.p, result.n);
-	buf_free(&flat);
-	buf_free(&result);
-	config_memory_free(memory);
-	return is_good ? 0 : 1;
 }

@@ -1,4 +1,7 @@
-/* config/import_parts.h - what the two halves of --import share: src/config/import.c decides, import_write.c writes. */
+/*
+ * config/import_parts.h - what the parts of --import share: src/config/import.c decides, import_tell.c reports, import_write.c
+ * writes.
+ */
 #ifndef CONFIG_IMPORT_PARTS_H
 #define CONFIG_IMPORT_PARTS_H
 
@@ -59,6 +62,18 @@ bool import_is_local(struct view host); /* a PgBouncer's entry: the PostgreSQL b
 bool group_is_cluster(const struct group *g);
 bool import_has_key(const struct import *m, const char *key); /* in the pgbouncer.ini */
 
+int import_pgbouncer_port(const struct import *m); /* where the PgBouncer of this file listens */
+
+void import_tell(struct import *m);
 void import_write(struct import *m, struct buf *out);
+
+#define done(m, ...) config_errors_add(&(m)->report->done, __VA_ARGS__)
+#define left(m, ...) config_errors_add(&(m)->report->left, __VA_ARGS__)
+
+static inline struct place
+at_line(const struct import *m, int line)
+{
+	return (struct place){ m->haproxy_name, line };
+}
 
 #endif

@@ -3,8 +3,6 @@
 
 #include "import_parts.h"
 
-#define left(m, ...) config_errors_add(&(m)->report->left, __VA_ARGS__)
-
 static void
 add_text(struct buf *out, struct view v)
 {

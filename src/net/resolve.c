@@ -6,11 +6,9 @@
  */
 #include "net/resolve.h"
 
-#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -24,7 +22,7 @@
 #include "net/address.h"
 #include "net/dns.h"
 #include "net/resolv_conf.h"
-#include "net/stream.h"
+#include "resolve_parts.h"
 
 #define TTL_LEAST_US   SECOND_US         /* also for records that say 0: one question a second is enough */
 #define BLIND_RETRY_US (2 * SECOND_US)   /* nobody could tell, and there is no older answer */
@@ -32,7 +30,6 @@
 #define FAILED_FOR_US  (30 * SECOND_US)  /* an address is tried after the others */
 #define IN_USE_US      (5 * SECOND_US)   /* resolve_keep() comes more often */
 #define FORGOTTEN_US   (600 * SECOND_US) /* nobody asked for so long */
-#define FILE_BYTES_MAX (1024 * 1024)
 #define HOSTS_FILE     "/etc/hosts"
 #define RESOLV_CONF    "/etc/resolv.conf"
 
@@ -53,15 +50,6 @@ struct name {
 	bool is_changed;        /* and on_change was not called yet */
 	struct resolved before; /* the last answer that had addresses */
 	struct list waiting;    /* of struct resolve_request */
-};
-
-struct watched_file {
-	const char *path;
-	struct timespec changed;
-	off_t size;
-	ino_t inode;
-	bool is_there;
-	struct buf text;
 };
 
 struct resolver {
@@ -87,43 +75,6 @@ struct resolve_request {
 };
 
 /* ---- files ---- */
-
-static bool
-read_whole(struct watched_file *f)
-{
-	int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return false;
-	buf_clear(&f->text);
-	ssize_t n;
-	do {
-		buf_reserve(&f->text, 4096);
-		n = read(fd, f->text.p + f->text.n, 4096);
-		if (n > 0)
-			f->text.n += (size_t)n;
-	} while (n > 0 && f->text.n < FILE_BYTES_MAX);
-	close(fd);
-	return n >= 0;
-}
-
-/* True: it is another one than before. One that has gone, or can't be read, stays as it was. */
-static bool
-file_look(struct watched_file *f)
-{
-	struct stat st;
-	if (stat(f->path, &st) != 0) {
-		f->is_there = false;
-		return false;
-	}
-	if (f->is_there && f->size == st.st_size && f->inode == st.st_ino &&
-	    memcmp(&f->changed, &st.st_mtim, sizeof(f->changed)) == 0)
-		return false;
-	f->is_there = true;
-	f->size = st.st_size;
-	f->inode = st.st_ino;
-	f->changed = st.st_mtim;
-	return read_whole(f);
-}
 
 static void
 all_are_due(struct resolver *r)
@@ -225,93 +176,6 @@ resolver_on_change(struct resolver *r, resolver_change_fn *fn, void *context)
 	r->context = context;
 }
 
-/* ---- addresses ---- */
-
-static int
-index_of(const struct resolved *in, const struct sockaddr_storage *address)
-{
-	for (unsigned i = 0; i < in->count; i++)
-		if (address_same_host(&in->at[i].address, address))
-			return (int)i;
-	return -1;
-}
-
-bool
-resolved_has(const struct resolved *in, const struct sockaddr_storage *address)
-{
-	return index_of(in, address) >= 0;
-}
-
-static bool
-same_addresses(const struct resolved *a, const struct resolved *b)
-{
-	for (unsigned i = 0; i < a->count; i++)
-		if (!resolved_has(b, &a->at[i].address))
-			return false;
-	for (unsigned i = 0; i < b->count; i++)
-		if (!resolved_has(a, &b->at[i].address))
-			return false;
-	return true;
-}
-
-static void
-add_address(struct resolved *out, const struct sockaddr_storage *address)
-{
-	if (resolved_has(out, address))
-		return;
-	if (out->count == RESOLVE_ADDRESSES_MAX) {
-		out->is_partial = true;
-		return;
-	}
-	out->at[out->count].address = *address;
-	out->at[out->count++].bytes = address_size(address);
-}
-
-/* Has this machine a way there at all? Nothing is sent. */
-static bool
-has_route(const struct sockaddr_storage *address, socklen_t bytes)
-{
-	struct sockaddr_storage to = *address;
-	address_set_port(&to, 9);
-	int fd = socket(to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool is = fd >= 0 && connect(fd, (const struct sockaddr *)&to, bytes) == 0;
-	if (fd >= 0)
-		close(fd);
-	return is;
-}
-
-/* IPv6 and IPv4 in turn, each in the order it came; where there is no way to, last. */
-static void
-arrange(struct resolved *answer)
-{
-	if (answer->count < 2)
-		return;
-	struct resolved by[3] = { 0 }; /* IPv6, IPv4, no route */
-	for (unsigned i = 0; i < answer->count; i++) {
-		const struct sockaddr_storage *a = &answer->at[i].address;
-		add_address(&by[!has_route(a, answer->at[i].bytes) ? 2 : a->ss_family == AF_INET], a);
-	}
-	bool is_partial = answer->is_partial;
-	*answer = (struct resolved){ .is_partial = is_partial };
-	for (unsigned i = 0; i < by[0].count || i < by[1].count; i++)
-		for (int family = 0; family < 2; family++)
-			if (i < by[family].count)
-				add_address(answer, &by[family].at[i].address);
-	for (unsigned i = 0; i < by[2].count; i++)
-		add_address(answer, &by[2].at[i].address);
-}
-
-static void
-list_text(const struct resolved *of, struct text *out)
-{
-	for (unsigned i = 0; i < of->count; i++) {
-		char host[64];
-		uint16_t port;
-		address_text((const struct sockaddr *)&of->at[i].address, host, sizeof(host), &port);
-		text_addf(out, "%s%s", i ? ", " : "", host);
-	}
-}
-
 /* ---- answers to who asked ---- */
 
 static bool
@@ -329,10 +193,10 @@ answer_from(const struct name *name, uint16_t port, resolve_fn *fn, void *contex
 		if (failed)
 			answer.trusted = answer.count;
 		else if (name->worked >= 0 && !has_failed_lately(name, (unsigned)name->worked))
-			add_address(&answer, &name->answer.at[name->worked].address);
+			resolved_add(&answer, &name->answer.at[name->worked].address);
 		for (unsigned i = 0; i < name->answer.count; i++)
 			if (has_failed_lately(name, i) == failed)
-				add_address(&answer, &name->answer.at[i].address);
+				resolved_add(&answer, &name->answer.at[i].address);
 	}
 	for (unsigned i = 0; i < answer.count; i++)
 		address_set_port(&answer.at[i].address, port);
@@ -369,20 +233,20 @@ name_take(struct name *name, struct resolved *now, uint64_t ttl_us)
 {
 	struct resolver *r = name->resolver;
 	struct resolved *old = &name->answer;
-	arrange(now);
+	resolved_arrange(now);
 	uint64_t failed_us[RESOLVE_ADDRESSES_MAX] = { 0 };
 	int worked = -1;
 	for (unsigned i = 0; i < now->count; i++) {
-		int before = index_of(old, &now->at[i].address);
+		int before = resolved_index(old, &now->at[i].address);
 		failed_us[i] = before >= 0 ? name->failed_us[before] : 0;
 		if (before >= 0 && before == name->worked)
 			worked = (int)i;
 	}
-	if (name->before.count > 0 && now->count > 0 && !now->is_partial && !same_addresses(&name->before, now)) {
+	if (name->before.count > 0 && now->count > 0 && !now->is_partial && !resolved_is_same(&name->before, now)) {
 		char was[300], is[300];
 		struct text was_text = TEXT_IN(was), is_text = TEXT_IN(is);
-		list_text(&name->before, &was_text);
-		list_text(now, &is_text);
+		resolved_text(&name->before, &was_text);
+		resolved_text(now, &is_text);
 		log_info("dns", "%s is %s now, and was %s", name->text, is, was);
 		r->counters.changes++;
 		name->is_changed = true;
@@ -435,7 +299,7 @@ add_family(struct resolved *out, const struct dns_answer *from, sa_family_t fami
 	for (unsigned i = 0; i < from->count; i++) {
 		struct sockaddr_storage a;
 		address_make(&a, family, from->address[i], 0, 0);
-		add_address(out, &a);
+		resolved_add(out, &a);
 	}
 	out->is_partial |= from->is_partial;
 }
@@ -456,7 +320,7 @@ name_on_report(void *context, const struct dns_report *report)
 			if (report->is_unknown[i]) { /* as before */
 				for (unsigned k = 0; k < name->answer.count; k++)
 					if (name->answer.at[k].address.ss_family == family)
-						add_address(&now, &name->answer.at[k].address);
+						resolved_add(&now, &name->answer.at[k].address);
 				continue;
 			}
 			add_family(&now, &report->answer[i], family);
@@ -497,12 +361,12 @@ find_here(struct resolver *r, const char *host, struct resolved *out)
 	struct sockaddr_storage found[HOSTS_ADDRESSES_MAX];
 	unsigned count = hosts_find(buf_view(&r->hosts.text), host, found);
 	for (unsigned i = 0; i < count; i++)
-		add_address(out, &found[i]);
+		resolved_add(out, &found[i]);
 	if (count == 0 && is_localhost(host)) {
 		static const char *const loopback[] = { "127.0.0.1", "::1" };
 		for (int i = 0; i < 2; i++) {
 			address_of_number(loopback[i], &found[0]);
-			add_address(out, &found[0]);
+			resolved_add(out, &found[0]);
 		}
 	}
 	return out->count > 0;
@@ -588,7 +452,7 @@ resolve_directly(const char *host, uint16_t port, struct resolved *out)
 	if (!address_of_number(host, &a))
 		return false;
 	address_set_port(&a, port);
-	add_address(out, &a);
+	resolved_add(out, &a);
 	out->trusted = out->count;
 	return true;
 }
@@ -640,7 +504,7 @@ void
 resolve_worked(struct resolver *r, const char *host, const struct sockaddr_storage *address)
 {
 	struct name *name = name_find(r, host);
-	int i = name ? index_of(&name->answer, address) : -1;
+	int i = name ? resolved_index(&name->answer, address) : -1;
 	if (i < 0)
 		return;
 	name->worked = i;
@@ -651,7 +515,7 @@ void
 resolve_failed(struct resolver *r, const char *host, const struct sockaddr_storage *address)
 {
 	struct name *name = name_find(r, host);
-	int i = name ? index_of(&name->answer, address) : -1;
+	int i = name ? resolved_index(&name->answer, address) : -1;
 	if (i >= 0)
 		name->failed_us[i] = clock_now_us();
 }
