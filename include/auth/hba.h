@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth/address.h"
+#include "base/ip.h"
 #include "auth/rules_text.h"
 
 enum hba_transport {
@@ -37,10 +37,6 @@ enum hba_certificate {
 	HBA_CERTIFICATE_NAME, /* clientcert=verify-full, and method cert: whose name fits the user, too */
 };
 
-struct hba_range {
-	struct ip_address base, mask;
-};
-
 struct hba_rule {
 	enum hba_transport   transport;
 	enum hba_method      method;
@@ -51,7 +47,7 @@ struct hba_rule {
 	const char          *file;
 	size_t               line;
 	struct rules_field  *databases, *users;
-	struct hba_range    *ranges; /* owned; none: fits no address */
+	struct ip_range    *ranges; /* owned; none: fits no address */
 	size_t               range_count;
 };
 

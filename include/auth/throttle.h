@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth/address.h"
+#include "base/ip.h"
 
 struct throttle;
 

@@ -54,28 +54,8 @@ hba_method_name(enum hba_method m)
 
 /* ---- addresses ---- */
 
-static struct ip_address
-mask_of_bits(uint8_t size, unsigned bits)
-{
-	struct ip_address m = { .size = size };
-	for (unsigned i = 0; i < size; i++, bits -= bits < 8 ? bits : 8)
-		m.bytes[i] = (uint8_t)(0xff00 >> (bits < 8 ? bits : 8));
-	return m;
-}
-
-static bool
-is_in_range(const struct ip_address *a, const struct hba_range *r)
-{
-	if (a->size != r->base.size)
-		return false;
-	for (unsigned i = 0; i < a->size; i++)
-		if ((a->bytes[i] ^ r->base.bytes[i]) & r->mask.bytes[i])
-			return false;
-	return true;
-}
-
 static void
-add_range(struct hba_rule *rule, const struct hba_range *range)
+add_range(struct hba_rule *rule, const struct ip_range *range)
 {
 	rule->ranges = heap_resize(rule->ranges, (rule->range_count + 1) * sizeof(*rule->ranges));
 	rule->ranges[rule->range_count++] = *range;
@@ -90,13 +70,13 @@ add_own_ranges(struct reader *r, bool is_net)
 		return mistake(r, "the addresses of this host can't be found out; write them instead of %s",
 		               is_net ? "samenet" : "samehost");
 	for (const struct ifaddrs *one = all; one; one = one->ifa_next) {
-		struct hba_range range = { 0 };
+		struct ip_range range = { 0 };
 		if (one->ifa_addr)
 			range.base = ip_address_of(one->ifa_addr);
 		if (range.base.size == 0 || (is_net && one->ifa_netmask == NULL))
 			continue;
 		range.mask = is_net ? ip_address_of(one->ifa_netmask)
-		                    : mask_of_bits(range.base.size, 8u * range.base.size);
+		                    : ip_mask(range.base.size, 8u * range.base.size);
 		if (range.mask.size == range.base.size)
 			add_range(&r->rule, &range);
 	}
@@ -166,19 +146,17 @@ read_names(struct reader *r, bool is_database, struct rules_field **out)
 }
 
 static bool
-read_bits(struct reader *r, const char *text, struct hba_range *range)
+read_bits(struct reader *r, const char *text, struct ip_range *range)
 {
-	char *end;
-	unsigned long bits = strtoul(text, &end, 10);
-	unsigned most = 8u * range->base.size;
-	if (*text < '0' || *text > '9' || *end != '\0' || bits > most)
-		return mistake(r, "\"/%s\" is no length of a network; allowed: /0 to /%u", text, most);
-	range->mask = mask_of_bits(range->base.size, (unsigned)bits);
+	unsigned bits;
+	if (!ip_bits_read(text, range->base.size, &bits))
+		return mistake(r, "\"/%s\" is no length of a network; allowed: /0 to /%u", text, 8u * range->base.size);
+	range->mask = ip_mask(range->base.size, bits);
 	return true;
 }
 
 static bool
-read_mask(struct reader *r, const char *address, struct hba_range *range)
+read_mask(struct reader *r, const char *address, struct ip_range *range)
 {
 	const struct rules_word *w = next_single(r, "the mask");
 	if (w == NULL)
@@ -195,7 +173,7 @@ static bool
 read_where(struct reader *r)
 {
 	const struct rules_word *w = next_single(r, "the address");
-	struct hba_range range;
+	struct ip_range range;
 	char text[64];
 	if (w == NULL)
 		return false;
@@ -423,7 +401,7 @@ fits_address(const struct hba_rule *rule, const struct hba_question *q)
 	if (rule->transport == HBA_LOCAL || rule->is_anywhere)
 		return true;
 	for (size_t i = 0; i < rule->range_count; i++)
-		if (is_in_range(&q->address, &rule->ranges[i]))
+		if (ip_range_has(&rule->ranges[i], &q->address))
 			return true;
 	return false;
 }

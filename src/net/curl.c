@@ -1,17 +1,15 @@
 /* net/curl.c - libcurl, loaded when it is first needed; see the header. Source: dlopen(3), libcurl's symbols since 7.16. */
 #include "curl.h"
 
-#include <dlfcn.h>
 #include <stddef.h>
+
+#include "base/library.h"
 
 #define LIBRARY "libcurl.so.4" /* the name of its interface since 2006 */
 
 struct curl_api curl;
 
-static const struct {
-	const char *name;
-	size_t at; /* of the pointer in struct curl_api */
-} symbols[] = {
+static const struct library_symbol symbols[] = {
 	{ "curl_global_init", offsetof(struct curl_api, global_init) },
 	{ "curl_easy_init", offsetof(struct curl_api, easy_init) },
 	{ "curl_easy_cleanup", offsetof(struct curl_api, easy_cleanup) },
@@ -34,19 +32,9 @@ curl_load(struct text *why)
 	static bool is_ready; /* for the process; never unloaded */
 	if (is_ready)
 		return true;
-	void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-	if (library == NULL) {
-		text_addf(why, "Patroni is asked through libcurl, which can't be loaded: %s", dlerror());
+	if (!library_load(LIBRARY, "Patroni is asked through libcurl", symbols, sizeof(symbols) / sizeof(symbols[0]),
+	                  &curl, why))
 		return false;
-	}
-	for (size_t i = 0; i < sizeof(symbols) / sizeof(symbols[0]); i++) {
-		void *symbol = dlsym(library, symbols[i].name);
-		if (symbol == NULL) {
-			text_addf(why, LIBRARY " has no %s", symbols[i].name);
-			return false;
-		}
-		*(void **)(void *)((char *)&curl + symbols[i].at) = symbol;
-	}
 	if (curl.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
 		text_add(why, LIBRARY " can't be initialised");
 		return false;

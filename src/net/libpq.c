@@ -1,20 +1,18 @@
 /* net/libpq.c - libpq, loaded when it is first needed; see the header. Source: PostgreSQL 15, 34 libpq, 34.15 Environment. */
 #include "libpq.h"
 
-#include <dlfcn.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/library.h"
+
 #define LIBRARY "libpq.so.5" /* the name of its interface since 2006 */
 
 struct libpq_api libpq;
 
-static const struct {
-	const char *name;
-	size_t at; /* of the pointer in struct libpq_api */
-} symbols[] = {
+static const struct library_symbol symbols[] = {
 	{ "PQconnectStartParams", offsetof(struct libpq_api, connect_start) },
 	{ "PQconnectPoll", offsetof(struct libpq_api, connect_poll) },
 	{ "PQfinish", offsetof(struct libpq_api, finish) },
@@ -66,19 +64,9 @@ libpq_load(struct text *why)
 	static bool is_ready; /* for the process; never unloaded */
 	if (is_ready)
 		return true;
-	void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-	if (library == NULL) {
-		text_addf(why, "auth_query is asked through libpq, which can't be loaded (Debian: libpq5): %s", dlerror());
+	if (!library_load(LIBRARY, "auth_query is asked through libpq (Debian: libpq5)", symbols, sizeof(symbols) / sizeof(symbols[0]),
+	                  &libpq, why))
 		return false;
-	}
-	for (size_t i = 0; i < sizeof(symbols) / sizeof(symbols[0]); i++) {
-		void *symbol = dlsym(library, symbols[i].name);
-		if (symbol == NULL) {
-			text_addf(why, LIBRARY " has no %s", symbols[i].name);
-			return false;
-		}
-		*(void **)(void *)((char *)&libpq + symbols[i].at) = symbol;
-	}
 	clear_environment();
 	is_ready = true;
 	return true;

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "../suite.h"
-#include "auth/address.h"
+#include "base/ip.h"
 
 #define SECOND UINT64_C(1000000)
 

@@ -1,5 +1,5 @@
-/* auth/address.c - see the header. */
-#include "auth/address.h"
+/* base/ip.c - see the header. */
+#include "base/ip.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -30,4 +30,36 @@ ip_address_read(const char *text, struct ip_address *out)
 	else if (inet_pton(AF_INET6, text, out->bytes) == 1)
 		out->size = 16;
 	return out->size > 0;
+}
+
+bool
+ip_bits_read(const char *text, uint8_t size, unsigned *bits)
+{
+	*bits = 0;
+	for (const char *c = text; *c; c++) {
+		if (*c < '0' || *c > '9' || c - text >= 3)
+			return false;
+		*bits = *bits * 10 + (unsigned)(*c - '0');
+	}
+	return *text != '\0' && *bits <= 8u * size;
+}
+
+struct ip_address
+ip_mask(uint8_t size, unsigned bits)
+{
+	struct ip_address m = { .size = size };
+	for (unsigned i = 0; i < size; i++, bits -= bits < 8 ? bits : 8)
+		m.bytes[i] = (uint8_t)(0xff00 >> (bits < 8 ? bits : 8));
+	return m;
+}
+
+bool
+ip_range_has(const struct ip_range *r, const struct ip_address *a)
+{
+	if (a->size != r->base.size)
+		return false;
+	for (unsigned i = 0; i < a->size; i++)
+		if ((a->bytes[i] ^ r->base.bytes[i]) & r->mask.bytes[i])
+			return false;
+	return true;
 }
