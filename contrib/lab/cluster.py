@@ -293,11 +293,10 @@ class Lab:
             "nodes": [self._node_status(node, views[node.name]) for node in self.nodes],
         }
 
-    @staticmethod
-    def _node_status(node: Node, view: View) -> dict[str, Any]:
+    def _node_status(self, node: Node, view: View) -> dict[str, Any]:
         return {
             "name": node.name, "host": node.host, "port": node.pg_port,
-            "rest": f"http://{node.host}:{node.rest_port}",
+            "rest": self.layout.rest_url(node.name),
             "data": str(node.data), "log": str(node.log), "patroni_pid": node.patroni_pid or None,
             "postgres_pids": node.postgres_pids, "role": view.role, "state": view.body.get("state"),
             "timeline": view.body.get("timeline"), "frozen": node.is_frozen, "etcd_link": node.etcd_link,

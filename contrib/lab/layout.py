@@ -40,6 +40,9 @@ APP_PASSWORD = "app"
 APP_DATABASE = "app"
 REPLICATOR = "replicator"
 REPLICATOR_PASSWORD = "replicator"
+# With --rest-tls only: who may change something through Patroni.
+REST_USER = "patroni"
+REST_PASSWORD = "secret of patroni"
 # With --test-users only: one user per way of logging in, all with the password "test".
 TEST_USERS = {"user_trust": "trust", "user_password": "password", "user_md5": "md5", "user_scram": "scram-sha-256"}
 TEST_PASSWORD = "test"
@@ -59,6 +62,7 @@ class Options:
     failsafe: bool = False  # Patroni's failsafe_mode
     fsync: bool = True
     test_users: bool = False
+    rest_tls: bool = False  # Patroni's REST API: TLS, a client certificate for every request, a password for changes
     etcd3: bool = False  # Patroni speaks the v3 protocol to etcd instead of v2
     ttl: int = 5  # seconds; Patroni wants loop_wait + 2 * retry_timeout <= ttl
     loop_wait: int = 1  # seconds
@@ -130,7 +134,8 @@ class Layout:
         return self.options.port_base + 31
 
     def rest_url(self, name: str) -> str:
-        return "http://" + self.host(name) + ":" + str(self.rest_port(name))
+        scheme = "https://" if self.options.rest_tls else "http://"
+        return scheme + self.host(name) + ":" + str(self.rest_port(name))
 
     # Directories.
 

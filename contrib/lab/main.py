@@ -279,6 +279,8 @@ OPTIONS: list[tuple[str, str, dict[str, Any]]] = [
     ("--nodes", "how many", {"default": PRESET.nodes, "type": int}),
     ("--sync", "synchronous_mode: a killed leader loses nothing", {"default": False, "action": "store_true"}),
     ("--failsafe", "Patroni's failsafe_mode", {"default": False, "action": "store_true"}),
+    ("--rest-tls", "TLS, client certificates and a password for Patroni's REST API",
+     {"default": False, "action": "store_true"}),
     ("--no-fsync", "for tests that do not ask for durability",
      {"default": True, "action": "store_false", "dest": "fsync"}),
     ("--test-users", "also user_trust, user_password, user_md5, user_scram", {"default": False, "action": "store_true"}),

@@ -8,6 +8,7 @@ Source: Patroni 3.0.2, "YAML Configuration Settings" and "Patroni REST API"; Pos
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import glob
 import http.client
@@ -16,6 +17,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import time
 from pathlib import Path
@@ -113,7 +115,7 @@ class Node:
         return {
             "scope": "lab",
             "name": self.name,
-            "restapi": {"listen": rest, "connect_address": rest},
+            **self._rest(rest),
             "etcd3" if options.etcd3 else "etcd": etcd,
             "bootstrap": {
                 "dcs": {
@@ -148,6 +150,15 @@ class Node:
             "watchdog": {"mode": "off"},
             "tags": {},
         }
+
+    def _rest(self, address: str) -> dict[str, Any]:
+        rest: dict[str, Any] = {"listen": address, "connect_address": address}
+        if not self.layout.options.rest_tls:
+            return {"restapi": rest}
+        files = {"certfile": str(self.layout.tls_dir / "server.crt"), "keyfile": str(self.layout.tls_dir / "server.key")}
+        rest.update(files, cafile=str(self.layout.ca), verify_client="required",
+                    authentication={"username": names.REST_USER, "password": names.REST_PASSWORD})
+        return {"restapi": rest, "ctl": {**files, "cacert": str(self.layout.ca)}}
 
     def _shared_parameters(self) -> dict[str, Any]:
         return {"max_connections": 300, "max_wal_senders": 10, "max_replication_slots": 10, "wal_level": "replica",
@@ -289,13 +300,22 @@ class Node:
 
     # Questions.
 
+    def _connection(self, timeout: float) -> tuple[http.client.HTTPConnection, dict[str, str]]:
+        if not self.layout.options.rest_tls:
+            return http.client.HTTPConnection(self.host, self.rest_port, timeout=timeout), {}
+        context = ssl.create_default_context(cafile=str(self.layout.ca))
+        context.load_cert_chain(self.layout.tls_dir / "server.crt", self.layout.tls_dir / "server.key")
+        who = base64.b64encode(f"{names.REST_USER}:{names.REST_PASSWORD}".encode()).decode()
+        return (http.client.HTTPSConnection(self.host, self.rest_port, timeout=timeout, context=context),
+                {"Authorization": "Basic " + who})
+
     def ask(self, path: str, method: str = "GET", body: dict[str, Any] | None = None,
             timeout: float = REST_TIMEOUT) -> tuple[int, str]:
         """(status, text) of one REST request; (0, reason) when there was no answer."""
-        connection = http.client.HTTPConnection(self.host, self.rest_port, timeout=timeout)
+        connection, headers = self._connection(timeout)
         try:
             connection.request(method, path, body=json.dumps(body) if body is not None else None,
-                               headers={"Content-Type": "application/json"} if body is not None else {})
+                               headers={**headers, **({"Content-Type": "application/json"} if body is not None else {})})
             answer = connection.getresponse()
             return answer.status, answer.read().decode("utf-8", errors="replace")
         except (OSError, http.client.HTTPException) as error:

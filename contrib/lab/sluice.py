@@ -54,6 +54,7 @@ client_tls_key_file = {tls}/server.key
 server_tls_sslmode = verify-full
 server_tls_ca_file = {ca}
 
+{rest}
 pool_mode = transaction
 max_client_conn = 1000
 default_pool_size = 20
@@ -122,7 +123,12 @@ class Front:
     def _write_config(self) -> None:
         lab = self.layout
         urls = ",".join(lab.rest_url(name) for name in lab.names)
-        lab.write(self.ini, CONFIG.format(dir=lab.dir, own=self.dir, urls=urls, host=HOST, **lab.front,
+        rest = ""
+        if lab.options.rest_tls:
+            rest = (f"patroni_ca_file = {lab.ca}\npatroni_cert_file = {lab.tls_dir}/server.crt\n"
+                    f"patroni_key_file = {lab.tls_dir}/server.key\n"
+                    f"patroni_user = {names.REST_USER}\npatroni_password = {names.REST_PASSWORD}\n")
+        lab.write(self.ini, CONFIG.format(rest=rest, dir=lab.dir, own=self.dir, urls=urls, host=HOST, **lab.front,
                                           tls=lab.tls_dir, ca=lab.ca, superuser=names.SUPERUSER, app=names.APP_USER))
         lab.write(self.dir / "users.txt", self._users())
 

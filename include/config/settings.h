@@ -58,6 +58,16 @@ enum tls_dheparams { TLS_DHEPARAMS_NONE, TLS_DHEPARAMS_AUTO, TLS_DHEPARAMS_LEGAC
 /* Where reads of the read-only port go when no replica is fit. */
 enum read_fallback { READ_FALLBACK_LEADER, READ_FALLBACK_HOLD, READ_FALLBACK_REFUSE };
 
+enum patroni_tls_verify { PATRONI_TLS_VERIFY_FULL, PATRONI_TLS_VERIFY_CA, PATRONI_TLS_VERIFY_NONE };
+
+/* Who we are to Patroni's REST API, and how it proves who it is. "": none. */
+struct patroni_identity {
+	const char             *user;
+	const char             *password; /* secret */
+	const char             *cert_file, *key_file, *ca_file;
+	enum patroni_tls_verify tls_verify;
+};
+
 struct settings {
 	/* listening and process */
 	const char *listen_addr; /* comma list; "*" all, "" none */
@@ -84,6 +94,7 @@ struct settings {
 	const char     *hosts;   /* comma list of host[:port] of the cluster "main" */
 	uint64_t        patroni_poll_interval_us; /* clusters have their own copy: struct cluster_config */
 	uint64_t        patroni_timeout_us;
+	struct patroni_identity patroni_identity; /* so this */
 	uint64_t        max_replica_lag_bytes; /* 0: no limit */
 	enum read_fallback read_fallback;
 
@@ -270,7 +281,8 @@ const char *setting_preset_value(const struct setting *row, bool is_pgbouncer, c
 
 bool setting_is_equal(const struct setting *row, const struct settings *a, const struct settings *b);
 
-extern const struct setting_word pool_mode_words[], read_fallback_words[], sslmode_words[], channel_binding_words[];
+extern const struct setting_word pool_mode_words[], read_fallback_words[], sslmode_words[], channel_binding_words[],
+	patroni_tls_verify_words[];
 
 /* The word of an enum's value, for messages: pool_mode_name(POOL_MODE_SESSION) is "session". */
 const char *pool_mode_name(enum pool_mode mode);

@@ -87,6 +87,7 @@ struct cluster {
 	struct source  *seeds;            /* configured URLs */
 	int             seed_count;
 	uint64_t        poll_timeout_us;
+	struct patroni_identity identity; /* strings are ours */
 	struct timer   *tick;
 	struct timer   *publish;
 	const struct topology *topology;  /* one reference; never NULL */
@@ -464,6 +465,16 @@ watch_take_list(struct cluster *c, const struct patroni_members *list)
 
 /* Requests and answers */
 
+static struct fetch_identity
+identity_for_fetch(const struct patroni_identity *i)
+{
+	return (struct fetch_identity){
+		.user = i->user, .password = i->password, .cert_file = i->cert_file, .key_file = i->key_file, .ca_file = i->ca_file,
+		.takes_any_name = i->tls_verify == PATRONI_TLS_VERIFY_CA,
+		.takes_any_certificate = i->tls_verify == PATRONI_TLS_VERIFY_NONE,
+	};
+}
+
 static void
 source_ask(struct source *s, const char *path, uint32_t timeout_ms, fetch_done_fn *done, void *context)
 {
@@ -471,9 +482,13 @@ source_ask(struct source *s, const char *path, uint32_t timeout_ms, fetch_done_f
 	char url[PATRONI_URL_MAX + 16];
 	snprintf(url, sizeof(url), "%s%s", s->url, path);
 	s->asked_us = clock_now_us();
-	s->fetch = fetch_get(s->cluster->fetcher,
-			     &(struct fetch_request){ .url = url, .timeout_ms = timeout_ms, .body_max = PATRONI_BODY_MAX },
-			     done, context);
+	/* Nobody is asked for a password in order to look, so none is sent. */
+	struct fetch_identity identity = identity_for_fetch(&s->cluster->identity);
+	identity.user = identity.password = NULL;
+	s->fetch = fetch_begin(s->cluster->fetcher,
+			       &(struct fetch_request){ .url = url, .timeout_ms = timeout_ms, .body_max = PATRONI_BODY_MAX,
+	                                                .identity = &identity },
+			       done, context);
 }
 
 /* Count the answer. False: there is none; that is told when it is the `failures`th in a row, and that is enough. */
@@ -745,6 +760,26 @@ watch_take_hosts(struct cluster *c, const struct cluster_config *config)
 }
 
 static void
+identity_clear(struct patroni_identity *i)
+{
+	const char *texts[] = { i->user, i->password, i->cert_file, i->key_file, i->ca_file };
+	for (size_t at = 0; at < sizeof(texts) / sizeof(texts[0]); at++)
+		if (texts[at])
+			heap_erase_free((void *)(uintptr_t)texts[at], strlen(texts[at]));
+	*i = (struct patroni_identity){ 0 };
+}
+
+static void
+identity_replace(struct patroni_identity *i, const struct patroni_identity *by)
+{
+	identity_clear(i);
+	*i = (struct patroni_identity){
+		.user = heap_string(by->user), .password = heap_string(by->password), .cert_file = heap_string(by->cert_file),
+		.key_file = heap_string(by->key_file), .ca_file = heap_string(by->ca_file), .tls_verify = by->tls_verify,
+	};
+}
+
+static void
 watch_configure(struct cluster *c, const struct cluster_config *config)
 {
 	enum cluster_kind kind = kind_of(config);
@@ -760,6 +795,7 @@ watch_configure(struct cluster *c, const struct cluster_config *config)
 	c->known.limits.poll_interval_us =
 		config->patroni_poll_interval_us ? config->patroni_poll_interval_us : POLL_INTERVAL_PRESET_US;
 	c->poll_timeout_us = config->patroni_timeout_us ? config->patroni_timeout_us : POLL_TIMEOUT_PRESET_US;
+	identity_replace(&c->identity, &config->patroni_identity);
 	watch_take_seeds(c, config);
 	if (kind != CLUSTER_OF_PATRONI)
 		watch_take_hosts(c, config);
@@ -814,6 +850,7 @@ cluster_close(struct cluster *c)
 	timer_free(c->tick);
 	timer_free(c->publish);
 	topology_unref(c->topology);
+	identity_clear(&c->identity);
 	heap_free(c->name);
 	heap_free(c->tag);
 	heap_free(c);

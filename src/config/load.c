@@ -386,6 +386,40 @@ list_length(const char *list)
 	return n;
 }
 
+/* What the entry does not say, the settings do. A certificate and its key, a user and his password belong together. */
+static void
+fill_identity(struct patroni_identity *out, const struct patroni_identity *preset)
+{
+	if (out->user == NULL && out->password == NULL) {
+		out->user = preset->user;
+		out->password = preset->password;
+	}
+	if (out->cert_file == NULL && out->key_file == NULL) {
+		out->cert_file = preset->cert_file;
+		out->key_file = preset->key_file;
+	}
+	if (out->ca_file == NULL)
+		out->ca_file = preset->ca_file;
+	if (out->tls_verify == (enum patroni_tls_verify)-1)
+		out->tls_verify = preset->tls_verify;
+	const char **texts[] = { &out->user, &out->password, &out->cert_file, &out->key_file };
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (*texts[i] == NULL)
+			*texts[i] = "";
+}
+
+static void
+check_identity(struct loading *l, const struct draft *draft, const struct patroni_identity *i)
+{
+	static const char form[] = "[clusters] %s: %s is empty; %s needs it";
+	if ((i->cert_file[0] == '\0') != (i->key_file[0] == '\0'))
+		config_errors_add(l->errors, draft->at, form, draft->name, i->key_file[0] ? "patroni_cert_file" : "patroni_key_file",
+				  i->key_file[0] ? "patroni_key_file" : "patroni_cert_file");
+	if ((i->user[0] == '\0') != (i->password[0] == '\0'))
+		config_errors_add(l->errors, draft->at, form, draft->name, i->user[0] ? "patroni_password" : "patroni_user",
+				  i->user[0] ? "patroni_user" : "patroni_password");
+}
+
 static void
 make_cluster(struct loading *l, const struct draft *draft, struct cluster_config *c)
 {
@@ -403,6 +437,7 @@ make_cluster(struct loading *l, const struct draft *draft, struct cluster_config
 		c->max_replica_lag_bytes = s->max_replica_lag_bytes;
 	if (c->read_fallback == (enum read_fallback) - 1)
 		c->read_fallback = s->read_fallback;
+	fill_identity(&c->patroni_identity, &s->patroni_identity);
 
 	const char *patroni = draft->cluster.patroni ? draft->cluster.patroni : "";
 	const char *hosts = draft->cluster.hosts ? draft->cluster.hosts : "";
@@ -430,6 +465,8 @@ make_cluster(struct loading *l, const struct draft *draft, struct cluster_config
 	}
 	c->patroni = urls;
 	c->hosts = all;
+	if (patroni_count > 0)
+		check_identity(l, draft, &c->patroni_identity);
 }
 
 /* PgBouncer writes IPv6 addresses without brackets; [clusters] has them, so they are taken here, too. */

@@ -72,6 +72,13 @@ config_needs_new_servers(const struct config *old, const struct config *new)
 	return false;
 }
 
+static bool
+is_same_identity(const struct patroni_identity *a, const struct patroni_identity *b)
+{
+	return is_same(a->user, b->user) && is_same(a->password, b->password) && is_same(a->cert_file, b->cert_file) &&
+	       is_same(a->key_file, b->key_file) && is_same(a->ca_file, b->ca_file) && a->tls_verify == b->tls_verify;
+}
+
 bool
 cluster_config_is_equal(const struct cluster_config *a, const struct cluster_config *b)
 {
@@ -79,7 +86,7 @@ cluster_config_is_equal(const struct cluster_config *a, const struct cluster_con
 	    a->patroni_count != b->patroni_count || a->host_count != b->host_count ||
 	    a->patroni_poll_interval_us != b->patroni_poll_interval_us ||
 	    a->patroni_timeout_us != b->patroni_timeout_us || a->max_replica_lag_bytes != b->max_replica_lag_bytes ||
-	    a->read_fallback != b->read_fallback)
+	    a->read_fallback != b->read_fallback || !is_same_identity(&a->patroni_identity, &b->patroni_identity))
 		return false;
 	for (int i = 0; i < a->patroni_count; i++) {
 		if (!is_same(a->patroni[i], b->patroni[i]))

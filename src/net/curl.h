@@ -20,6 +20,8 @@ struct curl_api {
 	CURLcode (*easy_setopt)(CURL *easy, CURLoption option, ...);
 	CURLcode (*easy_getinfo)(CURL *easy, CURLINFO info, ...);
 	const char *(*easy_strerror)(CURLcode code);
+	struct curl_slist *(*slist_append)(struct curl_slist *list, const char *line);
+	void (*slist_free_all)(struct curl_slist *list);
 	CURLM *(*multi_init)(void);
 	CURLMcode (*multi_cleanup)(CURLM *multi);
 	CURLMcode (*multi_setopt)(CURLM *multi, CURLMoption option, ...);

@@ -1,11 +1,11 @@
 /*
  * net/fetch.c - libcurl's multi interface, driven by the events of our loop.
  *
- *   fetch_get ─► curl_multi_add_handle ─► fetch_want_timer(0) ┄ loop ┄► fetcher_on_timer ─► curl_multi_socket_action
+ *   fetch_begin ─► curl_multi_add_handle ─► fetch_want_timer(0) ┄ loop ┄► fetcher_on_timer ─► curl_multi_socket_action
  *   curl ─► fetch_want_socket(fd, read/write) ┄ loop ┄► fetcher_on_socket ─► curl_multi_socket_action
  *                                                              └─► fetcher_collect ─► fetch_finish ─► done()
  *
- * Owns: each request until it is told of, and the events of curl's sockets. Never: blocks; calls done() from fetch_get().
+ * Owns: each request until it is told of, and the events of curl's sockets. Never: blocks; calls done() from fetch_begin().
  * Invariant: a fetch is in fetcher->fetches exactly as long as curl knows it.
  * Source: libcurl 7.88, curl_multi_socket_action(3), CURLMOPT_SOCKETFUNCTION(3), CURLMOPT_TIMERFUNCTION(3).
  */
@@ -41,6 +41,7 @@ struct fetch {
 	CURL           *easy;
 	struct buf      body;
 	size_t          body_max;
+	struct curl_slist *request_headers; /* or NULL */
 	size_t          headers;  /* bytes of header lines so far */
 	bool            is_head_whole; /* the empty line behind the headers came; curl does not insist */
 	bool            is_too_large;
@@ -92,6 +93,7 @@ static void
 fetch_free(struct fetch *fetch)
 {
 	curl.easy_cleanup(fetch->easy);
+	curl.slist_free_all(fetch->request_headers);
 	buf_free(&fetch->body);
 	heap_free(fetch);
 }
@@ -274,6 +276,51 @@ fetcher_close(struct fetcher *f)
 	heap_free(f);
 }
 
+/* Without "Expect: 100-continue", which libcurl adds to long bodies, and which Patroni's server leaves unanswered. */
+static void
+fetch_set_method(struct fetch *fetch, const struct fetch_request *request)
+{
+	if (request->method == NULL)
+		return;
+	fetch->request_headers = curl.slist_append(NULL, "Content-Type: application/json");
+	must(fetch->request_headers != NULL); /* a small allocation, as the next */
+	struct curl_slist *more = curl.slist_append(fetch->request_headers, "Expect:");
+	must(more != NULL);
+	curl.easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->request_headers);
+	curl.easy_setopt(fetch->easy, CURLOPT_POSTFIELDSIZE, (long)request->body.n);
+	curl.easy_setopt(fetch->easy, CURLOPT_COPYPOSTFIELDS, request->body.n ? (const char *)request->body.p : "");
+	curl.easy_setopt(fetch->easy, CURLOPT_CUSTOMREQUEST, request->method);
+}
+
+static bool
+is_given(const char *s)
+{
+	return s && s[0];
+}
+
+static void
+fetch_set_identity(struct fetch *fetch, const struct fetch_identity *i)
+{
+	CURL *easy = fetch->easy;
+	if (i == NULL)
+		return;
+	if (is_given(i->user)) {
+		curl.easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+		curl.easy_setopt(easy, CURLOPT_USERNAME, i->user);
+		curl.easy_setopt(easy, CURLOPT_PASSWORD, i->password ? i->password : "");
+	}
+	if (is_given(i->cert_file))
+		curl.easy_setopt(easy, CURLOPT_SSLCERT, i->cert_file);
+	if (is_given(i->key_file))
+		curl.easy_setopt(easy, CURLOPT_SSLKEY, i->key_file);
+	if (is_given(i->ca_file)) {
+		curl.easy_setopt(easy, CURLOPT_CAINFO, i->ca_file);
+		curl.easy_setopt(easy, CURLOPT_CAPATH, NULL); /* and nobody else */
+	}
+	curl.easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, i->takes_any_certificate ? 0L : 1L);
+	curl.easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, i->takes_any_certificate || i->takes_any_name ? 0L : 2L);
+}
+
 static void
 fetch_set_options(struct fetch *fetch, const struct fetch_request *request)
 {
@@ -310,7 +357,7 @@ fetch_set_options(struct fetch *fetch, const struct fetch_request *request)
 }
 
 struct fetch *
-fetch_get(struct fetcher *f, const struct fetch_request *request, fetch_done_fn *done, void *context)
+fetch_begin(struct fetcher *f, const struct fetch_request *request, fetch_done_fn *done, void *context)
 {
 	char reason[200];
 	struct text why = TEXT_IN(reason);
@@ -324,6 +371,8 @@ fetch_get(struct fetcher *f, const struct fetch_request *request, fetch_done_fn 
 	fetch->done = done;
 	fetch->context = context;
 	fetch_set_options(fetch, request);
+	fetch_set_method(fetch, request);
+	fetch_set_identity(fetch, request->identity);
 	list_append(&f->fetches, &fetch->node);
 	CURLMcode code = curl.multi_add_handle(f->multi, fetch->easy); /* asks for the timer: curl starts from the loop */
 	must(code == CURLM_OK);

@@ -13,6 +13,7 @@
 #include "base/heap.h"
 #include "base/log.h"
 #include "net/fetch.h"
+#include "net/tls.h"
 #include "pool/plan.h"
 #include "session/auth_query.h"
 #include "session/cancel.h"
@@ -75,16 +76,37 @@ on_topology(struct cluster *cluster, const struct topology *old, const struct to
 	pools_upkeep(x, load);
 }
 
+/* libcurl reads these files for each request: whether they are any good is said now, and once. */
+static bool
+can_identify(const struct cluster_config *c, struct text *why)
+{
+	const struct patroni_identity *i = &c->patroni_identity;
+	if (i->cert_file[0] == '\0' && i->ca_file[0] == '\0')
+		return true;
+	struct tls_files files = { .key_file = i->key_file, .cert_file = i->cert_file, .ca_file = i->ca_file };
+	char reason[400];
+	struct text text = TEXT_IN(reason);
+	struct tls_context *made = tls_context_new(TLS_FOR_SERVERS, &files, &text);
+	if (made == NULL)
+		text_addf(why, "patroni_cert_file, patroni_key_file, patroni_ca_file of cluster %s: %s", c->name, reason);
+	tls_context_unref(made);
+	return made != NULL;
+}
+
 /* Patroni is asked by HTTP, auth_query by libpq: is there anything to ask, and can we? */
 bool
 proxy_can_ask(struct proxy *x, const struct config *config, struct text *why)
 {
 	if (!auth_query_is_ready(config, why))
 		return false;
-	for (int i = 0; i < config->cluster_count; i++)
-		if (config->clusters[i].patroni_count > 0)
-			return fetcher_is_ready(x->fetcher, why);
-	return true;
+	bool is_needed = false;
+	for (int i = 0; i < config->cluster_count; i++) {
+		const struct cluster_config *c = &config->clusters[i];
+		if (c->patroni_count > 0 && !can_identify(c, why))
+			return false;
+		is_needed = is_needed || c->patroni_count > 0;
+	}
+	return !is_needed || fetcher_is_ready(x->fetcher, why);
 }
 
 void

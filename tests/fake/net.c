@@ -667,7 +667,7 @@ fetcher_close(struct fetcher *f)
 }
 
 struct fetch *
-fetch_get(struct fetcher *f, const struct fetch_request *request, fetch_done_fn *done, void *context)
+fetch_begin(struct fetcher *f, const struct fetch_request *request, fetch_done_fn *done, void *context)
 {
 	return heap_alloc(1); /* Patroni never answers */
 }

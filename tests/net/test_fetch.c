@@ -90,7 +90,7 @@ end(void)
 static struct fetch *
 get(const char *url, uint32_t timeout_ms, size_t body_max)
 {
-	return fetch_get(fetcher, &(struct fetch_request){ .url = url, .timeout_ms = timeout_ms, .body_max = body_max },
+	return fetch_begin(fetcher, &(struct fetch_request){ .url = url, .timeout_ms = timeout_ms, .body_max = body_max },
 			 on_done, &done);
 }
 
@@ -107,7 +107,7 @@ fetch_now(const char *url, uint32_t timeout_ms, size_t body_max)
 {
 	done = 0;
 	ck_assert_ptr_nonnull(get(url, timeout_ms, body_max));
-	ck_assert_int_eq(done, 0); /* never from within fetch_get() */
+	ck_assert_int_eq(done, 0); /* never from within fetch_begin() */
 	ck_assert(turn_until(loop, is_done, 5 * SECOND_US));
 	turn_until(loop, NULL, 10 * MILLISECOND_US);
 	ck_assert_int_eq(done, 1);
@@ -199,6 +199,46 @@ START_TEST(headers_have_a_limit_too)
 	for (int i = 0; i < 5000; i++)
 		buf_addf(&raw, "X-Header-%d: and so on and so forth\r\n", i);
 	ck_assert_int_eq(fetch_now(url_of(&server, "/"), 1000, 0), FETCH_TOO_LARGE);
+	end();
+}
+END_TEST
+
+static void
+send_now(const char *method, const char *body, const struct fetch_identity *identity)
+{
+	done = 0;
+	fetch_begin(fetcher, &(struct fetch_request){ .url = url_of(&server, "/switchover"), .method = method,
+	                                              .body = view_of_string(body), .identity = identity },
+	            on_done, &done);
+	ck_assert(turn_until(loop, is_done, 5 * SECOND_US));
+	ck_assert_int_eq(got.outcome, FETCH_OK);
+}
+
+START_TEST(a_change_carries_its_method_and_its_body)
+{
+	begin("HTTP/1.0 200 OK\r\n\r\nSuccessfully switched over");
+	send_now("POST", "{\"leader\": \"n1\"}", NULL);
+	has_body("Successfully switched over");
+	ck_assert_int_eq(strncmp(head_seen, "POST /switchover HTTP/1.0\r\n", 27), 0);
+	ck_assert_ptr_nonnull(strstr(head_seen, "\r\nContent-Type: application/json\r\n"));
+	ck_assert_ptr_nonnull(strstr(head_seen, "\r\nContent-Length: 16\r\n"));
+	ck_assert_ptr_null(strstr(head_seen, "Expect"));
+	ck_assert_ptr_null(strstr(head_seen, "Authorization"));
+	send_now("PATCH", "{}", NULL);
+	ck_assert_int_eq(strncmp(head_seen, "PATCH /switchover HTTP/1.0\r\n", 28), 0);
+	send_now("POST", "", NULL); /* Patroni says 411 without a length */
+	ck_assert_ptr_nonnull(strstr(head_seen, "\r\nContent-Length: 0\r\n"));
+	end();
+}
+END_TEST
+
+START_TEST(who_has_a_user_says_so)
+{
+	begin("HTTP/1.0 200 OK\r\n\r\n");
+	send_now("POST", "{}", &(struct fetch_identity){ .user = "patroni", .password = "a:b c" });
+	ck_assert_ptr_nonnull(strstr(head_seen, "\r\nAuthorization: Basic cGF0cm9uaTphOmIgYw==\r\n"));
+	send_now("POST", "{}", &(struct fetch_identity){ .user = "", .password = "" });
+	ck_assert_ptr_null(strstr(head_seen, "Authorization"));
 	end();
 }
 END_TEST
@@ -335,7 +375,7 @@ on_done_chain(const struct fetch_answer *answer, void *context)
 	fetch_cancel(other);
 	other = NULL;
 	if (++chain < 5)
-		fetch_get(fetcher, &(struct fetch_request){ .url = url_of(&server, "/") }, on_done_chain, NULL);
+		fetch_begin(fetcher, &(struct fetch_request){ .url = url_of(&server, "/") }, on_done_chain, NULL);
 }
 
 static bool
@@ -347,7 +387,7 @@ is_chain_done(void)
 START_TEST(a_done_function_may_start_and_cancel_requests)
 {
 	begin("HTTP/1.0 200 OK\r\n\r\n");
-	fetch_get(fetcher, &(struct fetch_request){ .url = url_of(&server, "/") }, on_done_chain, NULL);
+	fetch_begin(fetcher, &(struct fetch_request){ .url = url_of(&server, "/") }, on_done_chain, NULL);
 	other = get("http://127.0.0.1:1/", 1000, 0);
 	fetch_cancel(other);
 	other = get("http://slow.example/", 1000, 0);
@@ -411,6 +451,8 @@ main(void)
 		a_redirect_is_not_followed,
 		a_body_may_be_as_long_as_the_limit_and_no_longer,
 		headers_have_a_limit_too,
+		a_change_carries_its_method_and_its_body,
+		who_has_a_user_says_so,
 		a_closed_port_refuses,
 		an_unknown_name_counts_as_refused,
 		a_server_that_says_nothing_runs_into_the_timeout,
