@@ -731,7 +731,10 @@ handshake_step(struct stream *s)
 	} else if (error == SSL_ERROR_WANT_WRITE) {
 		write_start(s);
 	} else if (error == SSL_ERROR_SYSCALL || error == SSL_ERROR_ZERO_RETURN) {
-		stream_end(s, STREAM_END_TLS, "connection closed during the TLS handshake");
+		/* Who came, asked for TLS, and left before it began has not failed at it. */
+		bool has_begun = !SSL_is_server(s->ssl) || BIO_number_read(SSL_get_rbio(s->ssl)) > 0;
+		stream_end(s, has_begun ? STREAM_END_TLS : STREAM_END_EOF,
+		           has_begun ? "connection closed during the TLS handshake" : "connection closed");
 	} else {
 		stream_tell_tls_error(s);
 	}
