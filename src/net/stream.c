@@ -10,25 +10,25 @@
 #include "net/stream.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <arpa/inet.h>
 #include <event2/event.h>
 #include <openssl/bio.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include "base/heap.h"
-#include "net/tls.h"
+#include "stream_parts.h"
 
 static void stream_on_readable(evutil_socket_t fd, short what, void *context);
 static void stream_on_writable(evutil_socket_t fd, short what, void *context);
+
+/* Input that OpenSSL holds, where epoll can't see it. In clear: one look, no call. */
+static inline bool
+has_hidden(const struct stream *s)
+{
+	return s->ssl && stream_tls_has_more(s);
+}
 
 /* ---- what epoll watches ---- */
 
@@ -49,8 +49,8 @@ read_stop(struct stream *s)
 	}
 }
 
-static void
-read_start(struct stream *s)
+void
+stream_watch_reading(struct stream *s)
 {
 	if (s->is_reading && (s->read_event.ev_events & EV_READ))
 		return;
@@ -58,8 +58,8 @@ read_start(struct stream *s)
 	read_watch(s, EV_READ);
 }
 
-static void
-write_start(struct stream *s)
+void
+stream_watch_writing(struct stream *s)
 {
 	if (s->write_event == NULL) {
 		s->write_event = event_new(s->loop->base, s->fd, EV_WRITE | EV_PERSIST, stream_on_writable, s);
@@ -68,8 +68,8 @@ write_start(struct stream *s)
 	}
 }
 
-static void
-write_stop(struct stream *s)
+void
+stream_unwatch_writing(struct stream *s)
 {
 	if (s->write_event) {
 		event_free(s->write_event);
@@ -93,7 +93,7 @@ void
 stream_open(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops, void *owner)
 {
 	stream_init(s, loop, fd, ops, owner);
-	read_start(s);
+	stream_watch_reading(s);
 }
 
 bool
@@ -113,7 +113,7 @@ stream_connect(struct stream *s, struct loop *loop, const struct sockaddr *addre
 	}
 	stream_init(s, loop, fd, ops, owner);
 	s->is_connecting = true;
-	write_start(s); /* a Unix socket connects at once, and is told so in the next turn like the others */
+	stream_watch_writing(s); /* a Unix socket connects at once, and is told so in the next turn like the others */
 	return true;
 }
 
@@ -156,13 +156,9 @@ stream_close(struct stream *s)
 	gather_release(s);
 	node_remove(&s->again_node);
 	read_stop(s);
-	write_stop(s);
-	if (s->ssl) {
-		SSL_shutdown(s->ssl); /* tries to send close_notify; the answer is not waited for */
-		ERR_clear_error();
-		SSL_free(s->ssl);
-		s->ssl = NULL;
-	}
+	stream_unwatch_writing(s);
+	if (s->ssl)
+		stream_tls_close(s);
 	if (!s->is_connecting)
 		waste_input(s->fd);
 	close(s->fd);
@@ -173,26 +169,26 @@ stream_close(struct stream *s)
 	buf_free(&s->pending);
 }
 
-static void
+void
 stream_end(struct stream *s, enum stream_end why, const char *text)
 {
 	if (s->is_ended)
 		return;
 	s->is_ended = true;
 	read_stop(s);
-	write_stop(s);
+	stream_unwatch_writing(s);
 	gather_release(s);
 	s->ops->on_end(s->owner, why, text);
 }
 
-static void
+void
 stream_end_errno(struct stream *s, enum stream_end why, int error)
 {
 	stream_end(s, why, strerror(error));
 }
 
-static void
-ask_again(struct stream *s)
+void
+stream_ask_again(struct stream *s)
 {
 	if (!node_is_in(&s->again_node))
 		list_append(&s->loop->again, &s->again_node);
@@ -200,23 +196,8 @@ ask_again(struct stream *s)
 
 /* ---- sending ---- */
 
-static void
-stream_tell_tls_error(struct stream *s)
-{
-	char text[200];
-	unsigned long e = ERR_get_error();
-	const char *reason = e ? ERR_reason_error_string(e) : NULL;
-	long verify = SSL_get_verify_mode(s->ssl) == SSL_VERIFY_NONE ? X509_V_OK : SSL_get_verify_result(s->ssl);
-	if (verify != X509_V_OK)
-		snprintf(text, sizeof(text), "certificate of the peer: %s", X509_verify_cert_error_string(verify));
-	else
-		snprintf(text, sizeof(text), "%s", reason ? reason : "connection closed during a TLS record");
-	ERR_clear_error();
-	stream_end(s, STREAM_END_TLS, text);
-}
-
 /* Sending happens inside of calls of the owner, who must not find its own ground moved: tell it later. */
-static void
+void
 stream_break(struct stream *s, int error)
 {
 	if (s->is_ended || s->is_broken)
@@ -224,29 +205,7 @@ stream_break(struct stream *s, int error)
 	s->is_broken = true;
 	s->error = error;
 	gather_release(s);
-	ask_again(s);
-}
-
-/* How much of v went out now; SIZE_MAX: the stream is broken. */
-static size_t
-write_tls(struct stream *s, struct view v)
-{
-	size_t done = 0;
-	while (done < v.n) {
-		size_t n = 0;
-		ERR_clear_error();
-		if (SSL_write_ex(s->ssl, v.p + done, v.n - done, &n)) {
-			s->loop->sends++;
-			done += n;
-			continue;
-		}
-		int error = SSL_get_error(s->ssl, 0);
-		if (error == SSL_ERROR_WANT_WRITE || error == SSL_ERROR_WANT_READ)
-			return done;
-		stream_break(s, error == SSL_ERROR_SYSCALL && errno ? errno : ECONNRESET);
-		return SIZE_MAX;
-	}
-	return done;
+	stream_ask_again(s);
 }
 
 static size_t
@@ -281,7 +240,7 @@ gather_joined(struct loop *loop, const struct gather *g)
 static void
 tell_blocked(struct stream *s)
 {
-	write_start(s);
+	stream_watch_writing(s);
 	if (!s->is_blocked && !s->is_ended) {
 		s->is_blocked = true;
 		s->ops->on_blocked(s->owner);
@@ -297,7 +256,7 @@ stream_flush(struct stream *s)
 	must(s->pending.n == 0);
 	size_t total = g->bytes, done;
 	if (s->ssl)
-		done = write_tls(s, gather_joined(s->loop, g));
+		done = stream_tls_write(s, gather_joined(s->loop, g));
 	else
 		done = write_plain(s, g->piece, g->count);
 	if (done == SIZE_MAX) {
@@ -406,44 +365,16 @@ static size_t
 read_some(struct stream *s, uint8_t *p, size_t room)
 {
 	s->loop->receives++;
-	if (s->ssl == NULL) {
-		ssize_t n = recv(s->fd, p, room, 0);
-		if (n > 0)
-			return (size_t)n;
-		if (n == 0)
-			stream_end(s, STREAM_END_EOF, "connection closed");
-		else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-			stream_end_errno(s, STREAM_END_ERROR, errno);
-		return 0;
-	}
-	size_t total = 0;
-	while (total < room) {
-		size_t n = 0;
-		ERR_clear_error();
-		if (SSL_read_ex(s->ssl, p + total, room - total, &n)) {
-			total += n;
-			if (!SSL_has_pending(s->ssl))
-				break; /* what the socket still has, epoll will say */
-			continue;
-		}
-		int error = SSL_get_error(s->ssl, 0);
-		if (error == SSL_ERROR_WANT_READ)
-			break;
-		if (error == SSL_ERROR_WANT_WRITE) {
-			write_start(s);
-			break;
-		}
-		if (total > 0)
-			break; /* what came before the end is handled first; the end is found again by the next read */
-		if (error == SSL_ERROR_ZERO_RETURN)
-			stream_end(s, STREAM_END_EOF, "connection closed");
-		else if (error == SSL_ERROR_SYSCALL)
-			stream_end_errno(s, STREAM_END_ERROR, errno ? errno : ECONNRESET);
-		else
-			stream_tell_tls_error(s);
-		return 0;
-	}
-	return total;
+	if (s->ssl)
+		return stream_tls_read(s, p, room);
+	ssize_t n = recv(s->fd, p, room, 0);
+	if (n > 0)
+		return (size_t)n;
+	if (n == 0)
+		stream_end(s, STREAM_END_EOF, "connection closed");
+	else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+		stream_end_errno(s, STREAM_END_ERROR, errno);
+	return 0;
 }
 
 /*
@@ -479,8 +410,6 @@ handle_input(struct stream *s, struct view v)
 	}
 }
 
-static bool handshake_step(struct stream *s);
-
 static inline bool
 is_held(const struct stream *s)
 {
@@ -511,8 +440,8 @@ receive(struct stream *s)
 		s->rest.n += n;
 		handle_input(s, buf_view(&s->rest));
 	}
-	if (s->fd >= 0 && !s->is_ended && s->ssl && !is_held(s) && SSL_has_pending(s->ssl))
-		ask_again(s);
+	if (s->fd >= 0 && !s->is_ended && !is_held(s) && has_hidden(s))
+		stream_ask_again(s);
 	return true;
 }
 
@@ -542,7 +471,7 @@ stream_on_readable(evutil_socket_t fd, short what, void *context)
 	struct stream *s = context;
 	loop_enter(s->loop);
 	if (s->is_in_handshake) {
-		handshake_step(s);
+		stream_tls_step(s);
 	} else if (is_held(s)) {
 		readable_while_held(s, what);
 	} else {
@@ -576,11 +505,11 @@ stream_handle_again(struct stream *s)
 		handle_input(s, buf_view(&s->rest));
 		if (s->fd < 0 || is_held(s) || s->is_ended)
 			return;
-		if (s->rest.n < before && s->ssl && SSL_has_pending(s->ssl))
-			ask_again(s);
-		else if (s->rest.n > 0 && s->ssl && SSL_has_pending(s->ssl))
+		if (s->rest.n < before && has_hidden(s))
+			stream_ask_again(s);
+		else if (s->rest.n > 0 && has_hidden(s))
 			receive(s);
-	} else if (s->ssl && SSL_has_pending(s->ssl)) {
+	} else if (has_hidden(s)) {
 		receive(s);
 	}
 	loop_flush(s->loop);
@@ -608,9 +537,9 @@ read_again(struct stream *s)
 	if (is_held(s) || s->is_ended)
 		return;
 	if (!s->is_connecting)
-		read_start(s);
-	if (s->rest.n > 0 || (s->ssl && SSL_has_pending(s->ssl)))
-		ask_again(s);
+		stream_watch_reading(s);
+	if (s->rest.n > 0 || has_hidden(s))
+		stream_ask_again(s);
 }
 
 void
@@ -656,12 +585,12 @@ connect_done(struct stream *s)
 	if (error == EINPROGRESS)
 		return;
 	s->is_connecting = false;
-	write_stop(s);
+	stream_unwatch_writing(s);
 	if (error != 0) {
 		stream_end_errno(s, STREAM_END_REFUSED, error);
 		return;
 	}
-	read_start(s);
+	stream_watch_reading(s);
 	s->ops->on_open(s->owner);
 }
 
@@ -670,7 +599,7 @@ write_pending(struct stream *s)
 {
 	size_t done;
 	if (s->ssl) {
-		done = write_tls(s, buf_view(&s->pending));
+		done = stream_tls_write(s, buf_view(&s->pending));
 	} else {
 		struct iovec all = { .iov_base = s->pending.p, .iov_len = s->pending.n };
 		done = write_plain(s, &all, 1);
@@ -681,7 +610,7 @@ write_pending(struct stream *s)
 	if (s->pending.n > 0)
 		return;
 	buf_free(&s->pending);
-	write_stop(s);
+	stream_unwatch_writing(s);
 	if (s->is_blocked) {
 		s->is_blocked = false;
 		s->ops->on_drained(s->owner);
@@ -697,268 +626,13 @@ stream_on_writable(evutil_socket_t fd, short what, void *context)
 	if (s->is_connecting) {
 		connect_done(s);
 	} else if (s->is_in_handshake) {
-		handshake_step(s);
+		stream_tls_step(s);
 	} else if (s->pending.n > 0) {
 		write_pending(s);
 	} else {
-		write_stop(s); /* OpenSSL wanted to write in order to read */
+		stream_unwatch_writing(s); /* OpenSSL wanted to write in order to read */
 		if (!is_held(s))
 			receive(s);
 	}
 	loop_flush(loop);
-}
-
-/* ---- TLS ---- */
-
-/* True: the handshake is done. */
-static bool
-handshake_step(struct stream *s)
-{
-	ERR_clear_error();
-	int result = SSL_do_handshake(s->ssl);
-	if (result == 1) {
-		s->is_in_handshake = false;
-		write_stop(s);
-		s->ops->on_open(s->owner);
-		if (s->fd >= 0 && !s->is_ended && SSL_has_pending(s->ssl))
-			ask_again(s);
-		return true;
-	}
-	int error = SSL_get_error(s->ssl, result);
-	if (error == SSL_ERROR_WANT_READ) {
-		write_stop(s);
-		read_start(s);
-	} else if (error == SSL_ERROR_WANT_WRITE) {
-		write_start(s);
-	} else if (error == SSL_ERROR_SYSCALL || error == SSL_ERROR_ZERO_RETURN) {
-		/* Who came, asked for TLS, and left before it began has not failed at it. */
-		bool has_begun = !SSL_is_server(s->ssl) || BIO_number_read(SSL_get_rbio(s->ssl)) > 0;
-		stream_end(s, has_begun ? STREAM_END_TLS : STREAM_END_EOF,
-		           has_begun ? "connection closed during the TLS handshake" : "connection closed");
-	} else {
-		stream_tell_tls_error(s);
-	}
-	return false;
-}
-
-static bool
-stream_start_tls(struct stream *s, struct tls_context *context, struct view taken)
-{
-	stream_flush(s); /* the S of our answer goes out in clear */
-	must(s->gather == NULL && s->ssl == NULL);
-	s->ssl = SSL_new(tls_context_ssl(context));
-	if (s->ssl == NULL || !tls_attach(s->ssl, s->fd, taken)) {
-		SSL_free(s->ssl);
-		s->ssl = NULL;
-		return false;
-	}
-	s->is_in_handshake = true;
-	return true;
-}
-
-bool
-stream_start_tls_server(struct stream *s, struct tls_context *context, struct view taken)
-{
-	if (!stream_start_tls(s, context, taken))
-		return false;
-	SSL_set_accept_state(s->ssl);
-	if (taken.n > 0)
-		handshake_step(s); /* else the ClientHello wakes us */
-	return true;
-}
-
-/* The name or address must be the certificate's; of wildcards only a whole label ("*.example") counts, as for libpq. */
-static bool
-expect_peer(SSL *ssl, const char *host, bool is_number, enum stream_checks checks)
-{
-	SSL_set_verify(ssl, checks == STREAM_CHECKS_NOTHING ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
-	if (checks != STREAM_CHECKS_NAME_TOO)
-		return true;
-	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	return is_number ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) : SSL_set1_host(ssl, host);
-}
-
-static const uint8_t alpn_name[] = "\x0apostgresql"; /* with its length in front */
-
-bool
-stream_start_tls_client(struct stream *s, struct tls_context *context, const char *host, enum stream_checks checks,
-                        bool alpn)
-{
-	if (!stream_start_tls(s, context, (struct view){ 0 }))
-		return false;
-	SSL_set_connect_state(s->ssl);
-	struct in6_addr any;
-	bool is_number = inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any) == 1;
-	bool ok = is_number || SSL_set_tlsext_host_name(s->ssl, host);
-	ok = ok && expect_peer(s->ssl, host, is_number, checks);
-	if (ok && alpn)
-		ok = SSL_set_alpn_protos(s->ssl, alpn_name, sizeof(alpn_name) - 1) == 0;
-	if (!ok)
-		return false;
-	handshake_step(s);
-	return true;
-}
-
-bool
-stream_has_alpn(const struct stream *s)
-{
-	const unsigned char *name;
-	unsigned bytes = 0;
-	if (s->ssl)
-		SSL_get0_alpn_selected(s->ssl, &name, &bytes);
-	return bytes == sizeof(alpn_name) - 2 && memcmp(name, alpn_name + 1, bytes) == 0;
-}
-
-size_t
-stream_binding_hash(const struct stream *s, uint8_t out[TLS_HASH_MAX])
-{
-	return s->ssl && !s->is_in_handshake ? tls_binding_hash(s->ssl, out) : 0;
-}
-
-void
-stream_describe_tls(const struct stream *s, char *text, size_t room)
-{
-	text[0] = '\0';
-	if (s->ssl && !s->is_in_handshake)
-		snprintf(text, room, "%s/%s", SSL_get_version(s->ssl), SSL_get_cipher_name(s->ssl));
-}
-
-/* ---- who the peer is ---- */
-
-/* Belongs to the session. NULL: none, or none that was checked. */
-static X509 *
-peer_certificate(const struct stream *s)
-{
-	if (s->ssl == NULL || s->is_in_handshake || !(SSL_get_verify_mode(s->ssl) & SSL_VERIFY_PEER) ||
-	    SSL_get_verify_result(s->ssl) != X509_V_OK)
-		return NULL;
-	return SSL_get0_peer_certificate(s->ssl);
-}
-
-bool
-stream_has_peer_certificate(const struct stream *s)
-{
-	return peer_certificate(s) != NULL;
-}
-
-/* Into out with a NUL behind it, unless there is one in it. */
-static bool
-take_name(const void *p, size_t n, char *out, size_t room)
-{
-	out[0] = '\0';
-	if (p == NULL || n == 0 || n >= room || memchr(p, 0, n))
-		return false;
-	memcpy(out, p, n);
-	out[n] = '\0';
-	return true;
-}
-
-bool
-stream_peer_common_name(const struct stream *s, char *out, size_t room)
-{
-	X509 *x = peer_certificate(s);
-	X509_NAME *subject = x ? X509_get_subject_name(x) : NULL;
-	int at = subject ? X509_NAME_get_index_by_NID(subject, NID_commonName, -1) : -1;
-	unsigned char *utf8 = NULL;
-	int n = at < 0 ? -1 : ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
-	bool ok = take_name(utf8, n > 0 ? (size_t)n : 0, out, room);
-	OPENSSL_free(utf8);
-	return ok;
-}
-
-bool
-stream_peer_distinguished_name(const struct stream *s, char *out, size_t room)
-{
-	X509 *x = peer_certificate(s);
-	BIO *text = x ? BIO_new(BIO_s_mem()) : NULL;
-	char *p = NULL;
-	long n = 0;
-	if (text && X509_NAME_print_ex(text, X509_get_subject_name(x), 0, XN_FLAG_RFC2253) >= 0)
-		n = BIO_get_mem_data(text, &p);
-	bool ok = take_name(p, n > 0 ? (size_t)n : 0, out, room);
-	BIO_free(text);
-	return ok;
-}
-
-bool
-stream_peer_uid(const struct stream *s, uid_t *uid)
-{
-	struct ucred peer;
-	socklen_t n = sizeof(peer);
-	if (getsockopt(s->fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0)
-		return false;
-	*uid = peer.uid;
-	return true;
-}
-
-/* ---- addresses and socket options ---- */
-
-void
-address_text(const struct sockaddr *a, char *host, size_t room, uint16_t *port)
-{
-	host[0] = '\0';
-	*port = 0;
-	if (a->sa_family == AF_INET) {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)a;
-		inet_ntop(AF_INET, &in->sin_addr, host, (socklen_t)room);
-		*port = ntohs(in->sin_port);
-	} else if (a->sa_family == AF_INET6) {
-		const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)(const void *)a;
-		inet_ntop(AF_INET6, &in->sin6_addr, host, (socklen_t)room);
-		*port = ntohs(in->sin6_port);
-	} else {
-		snprintf(host, room, "unix");
-	}
-}
-
-void
-stream_peer(const struct stream *s, struct sockaddr_storage *out)
-{
-	socklen_t n = sizeof(*out);
-	*out = (struct sockaddr_storage){ .ss_family = AF_UNSPEC };
-	if (s->fd < 0 || getpeername(s->fd, (struct sockaddr *)out, &n) != 0)
-		out->ss_family = AF_UNSPEC;
-}
-
-void
-stream_peer_address(const struct stream *s, char *host, size_t room, uint16_t *port)
-{
-	struct sockaddr_storage a;
-	stream_peer(s, &a);
-	address_text((struct sockaddr *)&a, host, room, port);
-}
-
-void
-stream_local_address(const struct stream *s, char *host, size_t room, uint16_t *port)
-{
-	struct sockaddr_storage a = { .ss_family = AF_UNIX };
-	socklen_t n = sizeof(a);
-	if (s->fd >= 0)
-		getsockname(s->fd, (struct sockaddr *)&a, &n);
-	address_text((struct sockaddr *)&a, host, room, port);
-}
-
-static void
-set_int(int fd, int level, int option, int value)
-{
-	setsockopt(fd, level, option, &value, sizeof(value)); /* not all exist on all sockets */
-}
-
-void
-socket_tune(int fd, const struct socket_options *o)
-{
-	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (o->buffer_bytes > 0) {
-		set_int(fd, SOL_SOCKET, SO_SNDBUF, o->buffer_bytes);
-		set_int(fd, SOL_SOCKET, SO_RCVBUF, o->buffer_bytes);
-	}
-	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, o->keepalive);
-	if (o->keepalive && o->keepidle_s > 0)
-		set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, o->keepidle_s);
-	if (o->keepalive && o->keepintvl_s > 0)
-		set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, o->keepintvl_s);
-	if (o->keepalive && o->keepcnt > 0)
-		set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, o->keepcnt);
-	if (o->user_timeout_ms > 0)
-		set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, o->user_timeout_ms);
 }

@@ -417,9 +417,23 @@ START_TEST(who_does_not_speak_tls_is_told_apart)
 	end_free(&a);
 	fd = end_and_fd(loop, &a, true);
 	ck_assert(stream_start_tls_server(&a.stream, server_side, (struct view){ 0 }));
+	ck_assert_int_eq(write(fd, "\x16\x03\x01", 3), 3); /* the beginning of a ClientHello */
 	close(fd);
 	turn_until(loop, a.ended == 1);
 	ck_assert_int_eq(a.why, STREAM_END_TLS);
+	finish(&a, NULL);
+}
+END_TEST
+
+START_TEST(who_leaves_before_the_handshake_has_not_failed_at_it)
+{
+	struct end a;
+	begin(&(struct tls_files){ 0 });
+	int fd = end_and_fd(loop, &a, true);
+	ck_assert(stream_start_tls_server(&a.stream, server_side, (struct view){ 0 }));
+	close(fd);
+	turn_until(loop, a.ended == 1);
+	ck_assert_int_eq(a.why, STREAM_END_EOF);
 	finish(&a, NULL);
 }
 END_TEST
@@ -480,6 +494,7 @@ main(void)
 		times_and_revocation_count,
 		both_sides_bind_to_the_same_certificate,
 		who_does_not_speak_tls_is_told_apart,
+		who_leaves_before_the_handshake_has_not_failed_at_it,
 		a_broken_record_ends_the_stream,
 		a_peer_that_is_gone_is_told_later_through_tls_too,
 	};
