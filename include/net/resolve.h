@@ -1,6 +1,6 @@
 /*
  * net/resolve.h - names to addresses without stopping the loop: numbers and Unix paths at once, names by /etc/hosts or
- * the name servers of resolv.conf (net/dns), remembered for as long as their records say.
+ * the name servers of resolv.conf (net/dns, c-ares), remembered for as long as their records say.
  *
  * A name that is kept in use (resolve_keep) is asked for again by itself; who wants to know of other addresses is told.
  * While no name server can answer, the last good answer is good; a name that certainly is not there has no addresses.

@@ -2,6 +2,7 @@
 #include <getopt.h>
 #include <stdio.h>
 
+#include <ares.h>
 #include <curl/curlver.h>
 #include <event2/event.h>
 #include <openssl/crypto.h>
@@ -37,6 +38,7 @@ print_version(void)
 {
 	printf("pgsluice " PGSLUICE_VERSION "\n");
 	printf("libevent %s\n%s\n", event_get_version(), OpenSSL_version(OPENSSL_VERSION));
+	printf("c-ares %s\n", ares_version(NULL));
 	printf("libcurl " LIBCURL_VERSION " (of the build; loaded when there is a Patroni to ask)\n");
 }
 

@@ -1,372 +1,368 @@
 /*
- * net/dns.c - lookups in name servers; see the header.
+ * net/dns.c - lookups by c-ares, driven by the events of our loop; see the header.
  *
- *   dns_ask ─► next_candidate (search list) ─► send_round: a fresh socket to a server, one question for each family
- *     on_readable: answers ─► candidate_over ─► the next candidate, or finish
- *     on_timer, refused, SERVFAIL: the next server, `attempts` times round
+ *   dns_ask ─► lookup_begin ─► ares_getaddrinfo ─► want_socket (fd, read/write)
+ *     on_socket, on_timer ─► ares_process_fd ─► on_answer: into d->ended ─► tell_ended ─► done()
  *
- * A socket of its own and random numbers for each attempt make answers hard to forge; it is connected, so that the
- * kernel drops what comes from elsewhere, and says when nobody listens there.
- * Source: RFC 1035 7, RFC 5452 9 (forgery), resolv.conf(5).
+ * c-ares calls back from within any of its functions. So its callbacks only note things, and done() is called when c-ares
+ * is left: a name asked for then finds c-ares at rest.
+ * Owns: the channel, the events of its sockets, each lookup until it is told of.
+ * Source: c-ares 1.18, ares_init_options(3), ares_getaddrinfo(3), ares_process(3), ares_destroy(3).
  */
 #include "net/dns.h"
 
-#include <errno.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
+#include <ares.h>
 #include <event2/event.h>
-#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/heap.h"
+#include "base/log.h"
 #include "base/must.h"
 #include "net/address.h"
 
 enum {
-	LOOKUPS_MAX = 64,      /* at a time; the others wait for their turn */
-	ATTEMPTS_PRESET = 3,   /* times round the servers */
-	TIMEOUT_PRESET_S = 1,  /* of the first round; doubled for each further one */
-	DATAGRAM_MAX = 4096,
-	DATAGRAMS_PER_TURN = 16,
-};
-#define OTHER_FAMILY_US (300 * MILLISECOND_US) /* to wait for, when one has come */
-
-struct family {
-	enum dns_type type;
-	uint16_t id;
-	bool is_done;        /* answer and result are good */
-	bool has_failed;     /* with the server that is asked now */
-	enum dns_result result;
-};
-
-struct dns_lookup {
-	struct node node; /* in dns->running or dns->queued */
-	struct dns *dns;
-	struct dns_name name;
-	unsigned dots;
-	bool is_absolute;
-	unsigned candidate; /* index in the order of trying; the one asked for now is the one before */
-	struct dns_name asked;
-	unsigned first;     /* server of the first attempt */
-	unsigned sent;      /* attempts for this candidate */
-	unsigned server;    /* asked now */
-	bool with_edns;
-	bool had_failure;   /* a candidate that nobody could tell about */
-	bool is_begun;
-	int fd;
-	struct event *readable;
-	struct timer *timer;
-	struct family family[DNS_FAMILIES];
-	struct dns_report report;
-	dns_done_fn *done;
-	void *context;
+	PATIENCE_MS = 1000, /* with a server in the first round; doubled in the second */
+	ROUNDS = 2,
+	PORTS_MAX = 8, /* name servers, where one has a port */
 };
 
 struct dns {
 	struct loop *loop;
-	struct resolv_conf conf;
-	unsigned first_server; /* to ask: moves on when it fails */
-	struct list running, queued;
+	char *conf_path;
+	ares_channel channel; /* NULL until it is needed */
+	struct timer *timer;
+	struct list sockets; /* of struct dns_socket */
+	struct list running; /* lookups that c-ares has */
+	struct list ended;   /* lookups to be told of */
+	bool is_renewing;    /* the channel goes, its lookups stay */
 };
 
-/* ---- one socket ---- */
+struct dns_socket {
+	struct node node;
+	int fd;
+	struct event *event;
+};
+
+struct lookup {
+	struct node node; /* in dns->running or dns->ended */
+	struct dns *dns;
+	char *name;
+	bool is_beginning; /* within ares_getaddrinfo() */
+	bool is_absolute;  /* asked for with a dot at its end */
+	bool is_from_file;
+	int status;
+	struct ares_addrinfo *found; /* owned */
+	dns_done_fn *done;
+	void *context;
+};
+
+/* ---- what c-ares wants of the loop ---- */
+
+static void call_cares(struct dns *d, ares_socket_t readable, ares_socket_t writable);
 
 static void
-close_socket(struct dns_lookup *q)
+on_socket(evutil_socket_t fd, short what, void *context)
 {
-	if (q->readable) {
-		event_free(q->readable);
-		q->readable = NULL;
-	}
-	if (q->fd >= 0)
-		close(q->fd);
-	q->fd = -1;
-}
-
-static void on_readable(evutil_socket_t fd, short what, void *context);
-
-static bool
-open_socket(struct dns_lookup *q, const struct sockaddr_storage *server)
-{
-	close_socket(q);
-	q->fd = socket(server->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (q->fd < 0 || connect(q->fd, (const struct sockaddr *)server, address_size(server)) != 0)
-		return false;
-	q->readable = event_new(q->dns->loop->base, q->fd, EV_READ | EV_PERSIST, on_readable, q);
-	must(q->readable != NULL);
-	event_add(q->readable, NULL);
-	return true;
-}
-
-static bool
-send_questions(struct dns_lookup *q)
-{
-	uint8_t packet[DNS_QUESTION_MAX];
-	uint16_t ids[DNS_FAMILIES];
-	must(RAND_bytes((uint8_t *)ids, sizeof(ids)) == 1);
-	bool is_sent = false;
-	for (int i = 0; i < DNS_FAMILIES; i++) {
-		struct family *f = &q->family[i];
-		if (f->is_done)
-			continue;
-		f->id = ids[i];
-		f->has_failed = false;
-		size_t n = dns_question(packet, f->id, &q->asked, f->type, q->with_edns);
-		is_sent |= send(q->fd, packet, n, 0) == (ssize_t)n;
-	}
-	return is_sent;
-}
-
-/* ---- the end ---- */
-
-static void
-lookup_free(struct dns_lookup *q)
-{
-	close_socket(q);
-	timer_free(q->timer);
-	node_remove(&q->node);
-	heap_free(q);
-}
-
-static void
-start_queued(struct dns *d)
-{
-	struct node *n;
-	while (d->running.count < LOOKUPS_MAX && (n = list_first(&d->queued)) != NULL) {
-		node_remove(n);
-		list_append(&d->running, n);
-		timer_set(node_owner(n, struct dns_lookup, node)->timer, 0);
-	}
-}
-
-/* q is gone afterwards. */
-static void
-finish(struct dns_lookup *q, int how, const char *why)
-{
-	struct dns_report report = q->report;
-	report.how = how;
-	report.why = why;
-	dns_done_fn *done = q->done;
-	void *context = q->context;
-	struct dns *d = q->dns;
-	lookup_free(q);
-	start_queued(d);
-	done(context, &report);
-}
-
-static bool
-has_found(const struct dns_lookup *q)
-{
-	for (int i = 0; i < DNS_FAMILIES; i++)
-		if (q->family[i].is_done && q->family[i].result == DNS_FOUND)
-			return true;
-	return false;
-}
-
-/* ---- candidates: the name with each domain of the search list ---- */
-
-static bool
-candidate_name(const struct dns_lookup *q, unsigned i, struct dns_name *out)
-{
-	const struct resolv_conf *conf = &q->dns->conf;
-	bool is_bare_first = q->is_absolute || q->dots >= conf->ndots;
-	unsigned bare = is_bare_first ? 0 : conf->search_count;
-	if (i == bare) {
-		*out = q->name;
-		return true;
-	}
-	return dns_name_join(out, &q->name, &conf->search[is_bare_first ? i - 1 : i]);
-}
-
-static void send_round(struct dns_lookup *q);
-
-static void
-next_candidate(struct dns_lookup *q)
-{
-	unsigned count = q->is_absolute ? 1 : q->dns->conf.search_count + 1;
-	while (q->candidate < count) {
-		if (!candidate_name(q, q->candidate++, &q->asked))
-			continue;
-		q->sent = 0;
-		q->first = q->dns->first_server;
-		q->with_edns = true;
-		for (int i = 0; i < DNS_FAMILIES; i++)
-			q->family[i] = (struct family){ .type = i == 0 ? DNS_A : DNS_AAAA };
-		if (q->dns->conf.no_aaaa)
-			q->family[1] = (struct family){ .type = DNS_AAAA, .is_done = true, .result = DNS_NO_DATA };
-		send_round(q);
-		return;
-	}
-	if (q->had_failure)
-		finish(q, DNS_LOOKUP_FAILED, "the name server failed");
-	else
-		finish(q, DNS_LOOKUP_NONE, "there is no such name");
-}
-
-/* Nothing more will be learnt about this candidate; `answered`: somebody said at least that he does not know. */
-static void
-candidate_over(struct dns_lookup *q, bool answered)
-{
-	bool is_sure = true;
-	for (int i = 0; i < DNS_FAMILIES; i++) {
-		is_sure &= q->family[i].is_done;
-		q->report.is_unknown[i] = !q->family[i].is_done;
-	}
-	if (has_found(q)) {
-		finish(q, DNS_LOOKUP_FOUND, NULL);
-		return;
-	}
-	if (!is_sure && !answered) {
-		finish(q, DNS_LOOKUP_FAILED, "no name server answers");
-		return;
-	}
-	q->had_failure |= !is_sure;
-	next_candidate(q);
-}
-
-/* ---- rounds ---- */
-
-static unsigned
-attempts_of(const struct resolv_conf *conf)
-{
-	return conf->attempts ? conf->attempts : ATTEMPTS_PRESET;
-}
-
-static uint64_t
-patience_us(const struct resolv_conf *conf, unsigned round)
-{
-	uint64_t us = (conf->timeout_s ? conf->timeout_s : TIMEOUT_PRESET_S) * SECOND_US << round;
-	if (round > 0)
-		us /= conf->server_count;
-	return us < SECOND_US ? SECOND_US : us;
-}
-
-static bool
-has_failed_all(const struct dns_lookup *q)
-{
-	for (int i = 0; i < DNS_FAMILIES; i++)
-		if (!q->family[i].is_done && !q->family[i].has_failed)
-			return false;
-	return true;
-}
-
-static void
-send_round(struct dns_lookup *q)
-{
-	const struct resolv_conf *conf = &q->dns->conf;
-	while (q->sent < attempts_of(conf) * conf->server_count) {
-		unsigned round = q->sent / conf->server_count;
-		q->server = (q->first + q->sent) % conf->server_count;
-		q->sent++;
-		if (open_socket(q, &conf->server[q->server]) && send_questions(q)) {
-			timer_set(q->timer, has_found(q) ? OTHER_FAMILY_US : patience_us(conf, round));
-			return;
-		}
-	}
-	candidate_over(q, has_failed_all(q));
-}
-
-/* The one asked now can't tell. */
-static void
-next_server(struct dns_lookup *q)
-{
-	struct dns *d = q->dns;
-	if (q->server == d->first_server)
-		d->first_server = (q->server + 1) % d->conf.server_count; /* for those that begin later */
-	send_round(q);
-}
-
-/* ---- answers ---- */
-
-/* True: it was an answer to one of the questions. */
-static bool
-take_datagram(struct dns_lookup *q, struct view packet)
-{
-	for (int i = 0; i < DNS_FAMILIES; i++) {
-		struct family *f = &q->family[i];
-		if (f->is_done || f->has_failed)
-			continue;
-		struct dns_answer *answer = &q->report.answer[i];
-		enum dns_result result = dns_answer_read(packet, f->id, &q->asked, f->type, answer);
-		if (result == DNS_NOT_OURS)
-			continue;
-		f->result = result;
-		f->has_failed = result == DNS_SERVER_FAILED || result == DNS_SERVER_IS_OLD;
-		f->is_done = !f->has_failed;
-		return true;
-	}
-	return false;
-}
-
-/* True: q has gone on, or is gone. */
-static bool
-look_further(struct dns_lookup *q)
-{
-	bool is_over = true, is_old = false;
-	for (int i = 0; i < DNS_FAMILIES; i++) {
-		const struct family *f = &q->family[i];
-		is_over &= f->is_done;
-		is_old |= f->has_failed && f->result == DNS_SERVER_IS_OLD;
-	}
-	if (is_over) {
-		candidate_over(q, true);
-		return true;
-	}
-	if (has_failed_all(q)) {
-		if (is_old && q->with_edns) { /* once more, the old way */
-			q->with_edns = false;
-			q->sent--;
-			send_round(q);
-		} else {
-			next_server(q);
-		}
-		return true;
-	}
-	if (has_found(q))
-		timer_set(q->timer, OTHER_FAMILY_US);
-	return false;
-}
-
-static void
-read_answers(struct dns_lookup *q)
-{
-	uint8_t packet[DATAGRAM_MAX];
-	for (int i = 0; i < DATAGRAMS_PER_TURN; i++) {
-		ssize_t n = recv(q->fd, packet, sizeof(packet), 0);
-		if (n < 0) {
-			if (errno != EAGAIN && errno != EINTR)
-				next_server(q); /* nobody listens there */
-			return;
-		}
-		if (take_datagram(q, view_of(packet, (size_t)n)) && look_further(q))
-			return;
-	}
-}
-
-static void
-on_readable(evutil_socket_t fd, short what, void *context)
-{
-	struct dns_lookup *q = context;
-	struct loop *loop = q->dns->loop;
+	struct dns *d = context;
+	struct loop *loop = d->loop;
 	loop_enter(loop);
-	read_answers(q);
+	call_cares(d, what & EV_READ ? fd : ARES_SOCKET_BAD, what & EV_WRITE ? fd : ARES_SOCKET_BAD);
 	loop_flush(loop);
 }
 
 static void
 on_timer(void *context)
 {
-	struct dns_lookup *q = context;
-	if (!q->is_begun) {
-		q->is_begun = true;
-		next_candidate(q);
+	call_cares(context, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+}
+
+static struct dns_socket *
+socket_find(const struct dns *d, int fd)
+{
+	list_each(&d->sockets, n, after)
+	{
+		struct dns_socket *s = node_owner(n, struct dns_socket, node);
+		if (s->fd == fd)
+			return s;
+	}
+	return NULL;
+}
+
+static void
+want_socket(void *context, ares_socket_t fd, int readable, int writable)
+{
+	struct dns *d = context;
+	struct dns_socket *s = socket_find(d, fd);
+	if (s)
+		event_free(s->event);
+	if (!readable && !writable) { /* it is about to be closed */
+		if (s) {
+			node_remove(&s->node);
+			heap_free(s);
+		}
 		return;
 	}
-	if (has_found(q))
-		candidate_over(q, true);
+	if (s == NULL) {
+		s = heap_alloc(sizeof(*s));
+		s->fd = fd;
+		list_append(&d->sockets, &s->node);
+	}
+	short events = (short)(EV_PERSIST | (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0));
+	s->event = event_new(d->loop->base, fd, events, on_socket, d);
+	must(s->event != NULL);
+	event_add(s->event, NULL);
+}
+
+static void
+set_timer(struct dns *d)
+{
+	struct timeval tv;
+	if (!list_is_empty(&d->ended))
+		timer_set(d->timer, 0);
+	else if (d->channel && ares_timeout(d->channel, NULL, &tv))
+		timer_set(d->timer, (uint64_t)tv.tv_sec * SECOND_US + (uint64_t)tv.tv_usec);
 	else
-		next_server(q);
+		timer_clear(d->timer);
+}
+
+/* ---- the channel ---- */
+
+static bool
+server_of(const char *text, struct ares_addr_port_node *out)
+{
+	struct sockaddr_storage a = { 0 };
+	int room = sizeof(a);
+	if (evutil_parse_sockaddr_port(text, (struct sockaddr *)&a, &room) != 0)
+		return false;
+	struct view bytes = address_bytes(&a);
+	int port = address_port(&a);
+	*out = (struct ares_addr_port_node){ .family = a.ss_family, .udp_port = port, .tcp_port = port };
+	memcpy(&out->addr, bytes.p, bytes.n);
+	return true;
+}
+
+/*
+ * "nameserver 127.0.0.1:8600", "nameserver [::1]:8600": c-ares 1.18 passes over those with a port. Where there is one,
+ * all servers are told to it once more.
+ */
+static void
+tell_ports(struct dns *d)
+{
+	struct ares_addr_port_node server[PORTS_MAX];
+	unsigned count = 0;
+	bool has_port = false;
+	char line[256], word[80];
+	FILE *f = fopen(d->conf_path, "re");
+	if (f == NULL)
+		return;
+	while (count < PORTS_MAX && fgets(line, sizeof(line), f))
+		if (sscanf(line, " nameserver %79s", word) == 1 && server_of(word, &server[count])) {
+			has_port |= server[count].udp_port != 0;
+			if (count > 0)
+				server[count - 1].next = &server[count];
+			count++;
+		}
+	fclose(f);
+	if (has_port)
+		ares_set_servers_ports(d->channel, server);
+}
+
+static void
+channel_open(struct dns *d)
+{
+	struct ares_options options = {
+		.flags = ARES_FLAG_EDNS,
+		.timeout = PATIENCE_MS,
+		.tries = ROUNDS,
+		.lookups = (char[]){ "fb" }, /* hosts, then name servers; nsswitch.conf is glibc's */
+		.sock_state_cb = want_socket,
+		.sock_state_cb_data = d,
+		.resolvconf_path = d->conf_path,
+	};
+	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB |
+	           ARES_OPT_RESOLVCONF;
+#ifdef ARES_OPT_QUERY_CACHE
+	mask |= ARES_OPT_QUERY_CACHE; /* 0: what is remembered for how long is net/resolve's */
+#endif
+	int status = ares_library_init(ARES_LIB_INIT_ALL); /* counts how often */
+	if (status == ARES_SUCCESS)
+		status = ares_init_options(&d->channel, &options, mask);
+	if (status != ARES_SUCCESS) {
+		log_error("dns", "names can't be looked up: c-ares: %s", ares_strerror(status));
+		d->channel = NULL;
+		return;
+	}
+	tell_ports(d);
+}
+
+static void
+channel_close(struct dns *d)
+{
+	d->is_renewing = true;
+	if (d->channel)
+		ares_destroy(d->channel);
+	d->channel = NULL;
+	d->is_renewing = false;
+}
+
+/* ---- lookups ---- */
+
+static void
+lookup_end(struct lookup *q, int status)
+{
+	q->status = status;
+	node_remove(&q->node);
+	list_append(&q->dns->ended, &q->node);
+}
+
+static void
+on_answer(void *context, int status, int timeouts, struct ares_addrinfo *found)
+{
+	struct lookup *q = context;
+	if (q->dns->is_renewing) { /* even if it is an answer: the other family's may be missing */
+		ares_freeaddrinfo(found);
+		return;
+	}
+	q->found = found;
+	q->is_from_file = q->is_beginning; /* name servers take longer */
+	lookup_end(q, status);
+}
+
+static void
+lookup_begin(struct lookup *q)
+{
+	static const struct ares_addrinfo_hints hints = {
+		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = ARES_AI_NOSORT,
+	};
+	struct dns *d = q->dns;
+	node_remove(&q->node);
+	list_append(&d->running, &q->node);
+	if (d->channel == NULL)
+		channel_open(d);
+	if (d->channel == NULL) {
+		lookup_end(q, ARES_ENOTINITIALIZED);
+		return;
+	}
+	q->is_beginning = true;
+	ares_getaddrinfo(d->channel, q->name, NULL, &hints, on_answer, q);
+	q->is_beginning = false;
+}
+
+static void
+lookup_free(struct lookup *q)
+{
+	node_remove(&q->node);
+	if (q->found)
+		ares_freeaddrinfo(q->found);
+	heap_free(q->name);
+	heap_free(q);
+}
+
+/* ---- what came of them ---- */
+
+static void
+take_ttl(struct dns_report *r, int ttl)
+{
+	uint32_t ttl_s = ttl < 0 ? 0 : (uint32_t)ttl; /* RFC 2181, 8 */
+	if (ttl_s < r->ttl_s)
+		r->ttl_s = ttl_s;
+}
+
+static void
+read_found(const struct ares_addrinfo *found, struct dns_report *r)
+{
+	r->ttl_s = UINT32_MAX;
+	for (const struct ares_addrinfo_cname *alias = found->cnames; alias; alias = alias->next)
+		take_ttl(r, alias->ttl);
+	for (const struct ares_addrinfo_node *n = found->nodes; n; n = n->ai_next) {
+		take_ttl(r, n->ai_ttl);
+		if (r->count == DNS_ADDRESSES_MAX)
+			r->is_partial = true;
+		else if (n->ai_addrlen <= sizeof(r->address[0]))
+			memcpy(&r->address[r->count++], n->ai_addr, n->ai_addrlen);
+	}
+}
+
+static void
+read_status(int status, struct dns_report *r)
+{
+	switch (status) {
+	case ARES_ENOTFOUND:
+		r->result = DNS_NO_NAME;
+		r->why = "there is no such name";
+		break;
+	case ARES_ENODATA:
+		r->result = DNS_NO_ADDRESS;
+		r->why = "the name has no address";
+		break;
+	case ARES_EBADNAME:
+		r->result = DNS_NO_NAME;
+		r->why = "that can't be the name of a host";
+		break;
+	case ARES_ETIMEOUT:
+		r->result = DNS_FAILED;
+		r->why = "no name server answers";
+		break;
+	default:
+		r->result = DNS_FAILED;
+		r->why = "no name server can tell";
+	}
+}
+
+/*
+ * c-ares 1.18 makes "db.." of db and the domain "." of the search list (systemd-resolved writes it), and gives up, as if
+ * the name were bad.
+ */
+static bool
+is_to_ask_again(const struct lookup *q)
+{
+	size_t n = strlen(q->name);
+	return q->status == ARES_EBADNAME && !q->is_absolute && n > 0 && q->name[n - 1] != '.';
+}
+
+static void
+ask_as_absolute(struct lookup *q)
+{
+	size_t n = strlen(q->name);
+	q->name = heap_resize(q->name, n + 2);
+	memcpy(q->name + n, ".", 2);
+	q->is_absolute = true;
+	lookup_begin(q);
+}
+
+static void
+tell_ended(struct dns *d)
+{
+	struct node *n;
+	while ((n = list_first(&d->ended)) != NULL) {
+		struct lookup *q = node_owner(n, struct lookup, node);
+		node_remove(n);
+		if (is_to_ask_again(q)) {
+			ask_as_absolute(q);
+			continue;
+		}
+		struct dns_report report = { .is_from_file = q->is_from_file };
+		if (q->status == ARES_SUCCESS && q->found && q->found->nodes)
+			read_found(q->found, &report);
+		else
+			read_status(q->status == ARES_SUCCESS ? ARES_ENODATA : q->status, &report);
+		dns_done_fn *done = q->done;
+		void *context = q->context;
+		lookup_free(q);
+		done(context, &report);
+	}
+}
+
+static void
+call_cares(struct dns *d, ares_socket_t readable, ares_socket_t writable)
+{
+	if (d->channel)
+		ares_process_fd(d->channel, readable, writable);
+	tell_ended(d);
+	set_timer(d);
 }
 
 /* ---- the module's door ---- */
@@ -376,9 +372,10 @@ dns_new(struct loop *loop)
 {
 	struct dns *d = heap_alloc(sizeof(*d));
 	d->loop = loop;
+	d->timer = timer_new(loop, on_timer, d);
+	list_init(&d->sockets);
 	list_init(&d->running);
-	list_init(&d->queued);
-	resolv_conf_read((struct view){ 0 }, "", &d->conf);
+	list_init(&d->ended);
 	return d;
 }
 
@@ -387,58 +384,42 @@ dns_free(struct dns *d)
 {
 	if (d == NULL)
 		return;
-	struct list *lists[] = { &d->running, &d->queued };
+	channel_close(d);
+	struct list *lists[] = { &d->running, &d->ended };
 	for (int i = 0; i < 2; i++) {
 		struct node *n;
 		while ((n = list_first(lists[i])) != NULL)
-			lookup_free(node_owner(n, struct dns_lookup, node));
+			lookup_free(node_owner(n, struct lookup, node));
 	}
+	timer_free(d->timer);
+	heap_free(d->conf_path);
 	heap_free(d);
 }
 
 void
-dns_configure(struct dns *d, const struct resolv_conf *conf)
+dns_configure(struct dns *d, const char *path)
 {
-	d->conf = *conf;
-	d->first_server = conf->rotate ? (unsigned)clock_exact_us() % conf->server_count : 0;
-	list_each(&d->running, n, after)
-	{
-		struct dns_lookup *q = node_owner(n, struct dns_lookup, node);
-		close_socket(q);
-		q->candidate = 0;
-		q->had_failure = q->is_begun = false;
-		timer_set(q->timer, 0);
+	char *kept = heap_string(path);
+	heap_free(d->conf_path);
+	d->conf_path = kept;
+	channel_close(d);
+	struct list again;
+	list_init(&again);
+	struct node *n;
+	while ((n = list_first(&d->running)) != NULL) {
+		node_remove(n);
+		list_append(&again, n);
 	}
-}
-
-struct dns_lookup *
-dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *context)
-{
-	struct dns_name as_bytes;
-	if (!dns_name_of(&as_bytes, name))
-		return NULL;
-	struct dns_lookup *q = heap_alloc(sizeof(*q));
-	q->dns = d;
-	q->name = as_bytes;
-	q->fd = -1;
-	q->done = done;
-	q->context = context;
-	q->timer = timer_new(d->loop, on_timer, q);
-	for (; *name; name++) {
-		q->is_absolute = name[0] == '.' && name[1] == '\0';
-		q->dots += *name == '.';
-	}
-	list_append(&d->queued, &q->node);
-	if (d->conf.rotate)
-		d->first_server = (d->first_server + 1) % d->conf.server_count;
-	start_queued(d);
-	return q;
+	while ((n = list_first(&again)) != NULL)
+		lookup_begin(node_owner(n, struct lookup, node));
+	set_timer(d);
 }
 
 void
-dns_cancel(struct dns_lookup *q)
+dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *context)
 {
-	struct dns *d = q->dns;
-	lookup_free(q);
-	start_queued(d);
+	struct lookup *q = heap_alloc(sizeof(*q));
+	*q = (struct lookup){ .dns = d, .name = heap_string(name), .done = done, .context = context };
+	lookup_begin(q);
+	set_timer(d);
 }

@@ -1,28 +1,27 @@
 /*
  * net/resolve.c - names to addresses; see the header.
  *
- *   resolve_name ─► known and not due: the answer ─► else wait ─► hosts file, or dns_ask ─► name_on_report ─► answers
+ *   resolve_name ─► known and not due: the answer ─► else wait ─► dns_ask ─► name_on_report ─► answers
  *   resolver_tick ─► what is in use and due ─► dns_ask ─► name_on_report ─► changed: on_change
  */
 #include "net/resolve.h"
 
+#include <netdb.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <uthash.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/heap.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "net/address.h"
 #include "net/dns.h"
-#include "net/resolv_conf.h"
-#include "resolve_parts.h"
+#include "resolve_set.h"
 
 #define TTL_LEAST_US   SECOND_US         /* also for records that say 0: one question a second is enough */
 #define BLIND_RETRY_US (2 * SECOND_US)   /* nobody could tell, and there is no older answer */
@@ -43,13 +42,21 @@ struct name {
 	int worked;             /* index of the address that worked last; -1: none */
 	uint64_t answered_us, good_until_us;
 	uint64_t used_us, kept_us;
-	struct dns_lookup *lookup; /* under way */
+	bool is_asking;         /* a lookup is under way */
 	uint64_t asked_us;
 	uint32_t lookups;
 	bool is_stale;          /* nobody could tell the last time: the answer is an older one */
 	bool is_changed;        /* and on_change was not called yet */
 	struct resolved before; /* the last answer that had addresses */
 	struct list waiting;    /* of struct resolve_request */
+};
+
+struct watched_file {
+	const char *path;
+	struct timespec changed;
+	off_t size;
+	ino_t inode;
+	bool is_there;
 };
 
 struct resolver {
@@ -76,6 +83,25 @@ struct resolve_request {
 
 /* ---- files ---- */
 
+/* True: it is another one than before. One that has gone stays as it was. */
+static bool
+file_look(struct watched_file *f)
+{
+	struct stat st;
+	if (stat(f->path, &st) != 0) {
+		f->is_there = false;
+		return false;
+	}
+	if (f->is_there && f->size == st.st_size && f->inode == st.st_ino &&
+	    memcmp(&f->changed, &st.st_mtim, sizeof(f->changed)) == 0)
+		return false;
+	f->is_there = true;
+	f->size = st.st_size;
+	f->inode = st.st_ino;
+	f->changed = st.st_mtim;
+	return true;
+}
+
 static void
 all_are_due(struct resolver *r)
 {
@@ -86,26 +112,17 @@ all_are_due(struct resolver *r)
 static void
 look_at_files(struct resolver *r)
 {
-	bool is_first = !r->has_files, is_changed = false;
+	bool is_first = !r->has_files;
+	bool is_hosts = file_look(&r->hosts), is_conf = file_look(&r->conf);
 	r->has_files = true;
-	if (file_look(&r->hosts))
-		is_changed = true;
-	if (file_look(&r->conf) || is_first) {
-		char hostname[256];
-		struct resolv_conf conf;
-		if (gethostname(hostname, sizeof(hostname)) != 0)
-			hostname[0] = '\0';
-		hostname[sizeof(hostname) - 1] = '\0';
-		resolv_conf_read(buf_view(&r->conf.text), hostname, &conf);
-		dns_configure(r->dns, &conf);
-		is_changed = true;
-		if (!r->conf.is_there)
-			log_warning("dns", "%s can't be read: names are asked for at 127.0.0.1", r->conf.path);
-	}
-	if (is_changed && !is_first) {
-		log_info("dns", "%s or %s has changed: all names are looked up again", r->conf.path, r->hosts.path);
-		all_are_due(r);
-	}
+	if (is_first && !r->conf.is_there)
+		log_warning("dns", "%s can't be read: names are asked for at 127.0.0.1", r->conf.path);
+	if (is_first || (!is_hosts && !is_conf))
+		return;
+	log_info("dns", "%s has changed: all names are looked up again", is_conf ? r->conf.path : r->hosts.path);
+	if (is_conf)
+		dns_configure(r->dns, r->conf.path);
+	all_are_due(r);
 }
 
 /* ---- birth and death ---- */
@@ -120,14 +137,10 @@ resolver_tune(struct resolver *r, const struct resolver_settings *settings)
 		return;
 	heap_free(r->conf_path);
 	r->conf_path = heap_string(path);
-	r->conf.path = r->conf_path;
-	r->conf.is_there = false;
-	buf_clear(&r->conf.text);
-	if (r->has_files) {
-		r->has_files = false;
-		look_at_files(r);
-		all_are_due(r);
-	}
+	r->conf = (struct watched_file){ .path = r->conf_path };
+	r->has_files = false;
+	dns_configure(r->dns, path);
+	all_are_due(r);
 }
 
 struct resolver *
@@ -163,8 +176,6 @@ resolver_free(struct resolver *r)
 	struct name *name, *after;
 	HASH_ITER(hh, r->names, name, after)
 		name_free(name);
-	buf_free(&r->hosts.text);
-	buf_free(&r->conf.text);
 	heap_free(r->conf_path);
 	heap_free(r);
 }
@@ -294,14 +305,13 @@ name_is_unknown(struct name *name, const char *why)
 }
 
 static void
-add_family(struct resolved *out, const struct dns_answer *from, sa_family_t family)
+name_is_found(struct name *name, const struct dns_report *report)
 {
-	for (unsigned i = 0; i < from->count; i++) {
-		struct sockaddr_storage a;
-		address_make(&a, family, from->address[i], 0, 0);
-		resolved_add(out, &a);
-	}
-	out->is_partial |= from->is_partial;
+	uint64_t most_us = name->resolver->ttl_max_us;
+	struct resolved now = { .is_partial = report->is_partial };
+	for (unsigned i = 0; i < report->count; i++)
+		resolved_add(&now, &report->address[i]);
+	name_take(name, &now, clamp_ttl(report->is_from_file ? most_us : report->ttl_s * SECOND_US, most_us));
 }
 
 static void
@@ -309,34 +319,18 @@ name_on_report(void *context, const struct dns_report *report)
 {
 	struct name *name = context;
 	struct resolver *r = name->resolver;
-	struct resolved now = { 0 };
-	uint32_t ttl_s = UINT32_MAX;
-	name->lookup = NULL;
+	name->is_asking = false;
 	r->asking--;
-	switch (report->how) {
-	case DNS_LOOKUP_FOUND:
-		for (int i = 0; i < DNS_FAMILIES; i++) {
-			sa_family_t family = i == 0 ? AF_INET : AF_INET6;
-			if (report->is_unknown[i]) { /* as before */
-				for (unsigned k = 0; k < name->answer.count; k++)
-					if (name->answer.at[k].address.ss_family == family)
-						resolved_add(&now, &name->answer.at[k].address);
-				continue;
-			}
-			add_family(&now, &report->answer[i], family);
-			if (report->answer[i].count > 0 && report->answer[i].ttl_s < ttl_s)
-				ttl_s = report->answer[i].ttl_s;
-		}
-		name_take(name, &now, clamp_ttl(ttl_s * SECOND_US, r->ttl_max_us));
-		break;
-	case DNS_LOOKUP_NONE:
-		r->counters.absences++;
-		now.error = report->why;
-		name_take(name, &now, clamp_ttl(r->failure_ttl_us, UINT64_MAX));
-		break;
-	case DNS_LOOKUP_FAILED:
+	/* No address all of a sudden: more likely that only one of the two questions was answered. */
+	bool is_doubtful = report->result == DNS_NO_ADDRESS && name->answer.count > 0;
+	if (report->result == DNS_FOUND) {
+		name_is_found(name, report);
+	} else if (report->result == DNS_FAILED || is_doubtful) {
 		name_is_unknown(name, report->why);
-		break;
+	} else {
+		struct resolved none = { .error = report->why };
+		r->counters.absences++;
+		name_take(name, &none, clamp_ttl(r->failure_ttl_us, UINT64_MAX));
 	}
 	tell_change(name);
 	answer_waiting(name, name->lookups);
@@ -344,57 +338,18 @@ name_on_report(void *context, const struct dns_report *report)
 
 /* ---- asking ---- */
 
-static bool
-is_localhost(const char *host)
-{
-	size_t n = strlen(host);
-	if (n > 0 && host[n - 1] == '.')
-		n--;
-	if (n < 9 || strncasecmp(host + n - 9, "localhost", 9) != 0)
-		return false;
-	return n == 9 || host[n - 10] == '.';
-}
-
-static bool
-find_here(struct resolver *r, const char *host, struct resolved *out)
-{
-	struct sockaddr_storage found[HOSTS_ADDRESSES_MAX];
-	unsigned count = hosts_find(buf_view(&r->hosts.text), host, found);
-	for (unsigned i = 0; i < count; i++)
-		resolved_add(out, &found[i]);
-	if (count == 0 && is_localhost(host)) {
-		static const char *const loopback[] = { "127.0.0.1", "::1" };
-		for (int i = 0; i < 2; i++) {
-			address_of_number(loopback[i], &found[0]);
-			resolved_add(out, &found[0]);
-		}
-	}
-	return out->count > 0;
-}
-
-/* True: it is answered already. */
-static bool
+static void
 name_ask(struct name *name)
 {
 	struct resolver *r = name->resolver;
-	struct resolved now = { 0 };
 	if (!r->has_files)
 		look_at_files(r);
 	r->counters.lookups++;
+	r->asking++;
 	name->lookups++;
 	name->asked_us = clock_now_us();
-	if (find_here(r, name->text, &now)) {
-		name_take(name, &now, clamp_ttl(r->ttl_max_us, UINT64_MAX));
-		return true;
-	}
-	name->lookup = dns_ask(r->dns, name->text, name_on_report, name);
-	if (name->lookup == NULL) {
-		now.error = "that can't be the name of a host";
-		name_take(name, &now, clamp_ttl(r->failure_ttl_us, UINT64_MAX));
-		return true;
-	}
-	r->asking++;
-	return false;
+	name->is_asking = true;
+	dns_ask(r->dns, name->text, name_on_report, name);
 }
 
 static struct name *
@@ -448,9 +403,12 @@ resolve_directly(const char *host, uint16_t port, struct resolved *out)
 			out->error = "Unix socket path is too long";
 		return true;
 	}
-	struct sockaddr_storage a;
-	if (!address_of_number(host, &a))
+	struct addrinfo *number, hints = { .ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM };
+	if (getaddrinfo(host, NULL, &hints, &number) != 0)
 		return false;
+	struct sockaddr_storage a = { 0 };
+	memcpy(&a, number->ai_addr, number->ai_addrlen);
+	freeaddrinfo(number);
 	address_set_port(&a, port);
 	resolved_add(out, &a);
 	out->trusted = out->count;
@@ -468,8 +426,8 @@ resolve_name(struct resolver *r, const char *host, uint16_t port, resolve_fn *fn
 	struct name *name = name_get(r, host);
 	name->used_us = clock_now_us();
 	bool is_due = name->good_until_us <= clock_now_us();
-	if (is_due && name->lookup == NULL)
-		is_due = !name_ask(name);
+	if (is_due && !name->is_asking)
+		name_ask(name);
 	/* While name servers are out of reach, nobody waits for them to stay so. */
 	if (!is_due || (name->is_stale && name->answer.count > 0)) {
 		answer_from(name, port, fn, context);
@@ -542,11 +500,11 @@ resolver_tick(struct resolver *r)
 	{
 		tell_change(name);
 		bool is_kept = name->kept_us && now - name->kept_us < IN_USE_US;
-		if (name->lookup && name->answer.count > 0 && now - name->asked_us >= STALE_AFTER_US)
+		if (name->is_asking && name->answer.count > 0 && now - name->asked_us >= STALE_AFTER_US)
 			answer_waiting(name, name->lookups);
-		else if (name->lookup == NULL && is_kept && name->good_until_us <= now)
+		else if (!name->is_asking && is_kept && name->good_until_us <= now)
 			name_ask(name);
-		else if (name->lookup == NULL && list_is_empty(&name->waiting) && now - name->used_us > FORGOTTEN_US)
+		else if (!name->is_asking && list_is_empty(&name->waiting) && now - name->used_us > FORGOTTEN_US)
 			name_free(name);
 	}
 }
@@ -564,7 +522,7 @@ resolver_next(const struct resolver *r, const void **at, struct remembered_name 
 		.host = name->text,
 		.answer = &name->answer,
 		.good_until_us = name->good_until_us,
-		.is_asking = name->lookup != NULL,
+		.is_asking = name->is_asking,
 	};
 	return true;
 }

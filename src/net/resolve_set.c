@@ -1,9 +1,9 @@
-/* net/resolve_set.c - sets of addresses; see resolve_parts.h. */
+/* net/resolve_set.c - sets of addresses; see resolve_set.h. */
 #include <unistd.h>
 
 #include "net/address.h"
 #include "net/stream.h"
-#include "resolve_parts.h"
+#include "resolve_set.h"
 
 int
 resolved_index(const struct resolved *in, const struct sockaddr_storage *address)
