@@ -162,6 +162,11 @@ login_authenticated(struct client *c)
 		login_refuse(c, FAULT_BY_ADMIN, SQLSTATE_CONNECTION_REJECTED, text);
 		return;
 	}
+	if (l->way == AUTH_TYPE_ANY && d->config->user == NULL) { /* else whoever says so is anybody */
+		log_warning(client_tag(c), "auth_type = any: database \"%s\" does not say as whom (user=)", d->name);
+		login_refuse(c, FAULT_BY_PROXY, SQLSTATE_PROTOCOL_VIOLATION, "bouncer config error");
+		return;
+	}
 	c->database = d;
 	d->clients++;
 	d->used_us = clock_now_us();

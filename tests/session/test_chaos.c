@@ -515,7 +515,7 @@ play(uint64_t with_seed, unsigned steps)
 	clock_set(1000 * SECOND_US);
 	is_cluster = with_seed % 3 == 0;
 	leader_port = 7001;
-	snprintf(text, sizeof(text), "%s[pgsluice]\nauth_type = any\nhttp_port = 0\n"
+	snprintf(text, sizeof(text), "%s[pgsluice]\nauth_type = trust\nauth_users = \"app\" \"\"; \"other\" \"\"\nhttp_port = 0\n"
 	         "server_tls_sslmode = disable\ndefault_pool_size = %u\nmax_prepared_statements = %u\npool_mode = %s\n"
 	         "server_login_retry = 1\nquery_timeout = 30\nserver_check_delay = 5\nmax_db_connections = %u\n"
 	         "cancel_wait_timeout = 10\n",

@@ -90,8 +90,12 @@ write_config(void)
 	FILE *f = fopen(play->path, "w");
 	write_text(play->rules_path, play->rules);
 	write_text(play->maps_path, play->maps);
-	fprintf(f, "[clusters]\n%s\n[databases]\n%s\n[users]\n%s\n[peers]\n%s\n[pgsluice]\nauth_type = any\nserver_tls_sslmode = disable\nhttp_port = 0\n%s", play->clusters,
+	fprintf(f, "[clusters]\n%s\n[databases]\n%s\n[users]\n%s\n[peers]\n%s\n[pgsluice]\nserver_tls_sslmode = disable\nhttp_port = 0\n%s", play->clusters,
 	        play->databases[0] ? play->databases : "app = host=127.0.0.1 port=7001\n", play->users, play->peers, play->config);
+	if (strstr(play->config, "auth_type") == NULL)
+		fprintf(f, "auth_type = trust\n");
+	if (strstr(play->config, "auth_") == NULL)
+		fprintf(f, "auth_users = \"app\" \"\"; \"other\" \"\"; \"third\" \"\"; \"fourth\" \"\"; \"x\" \"\"; \"postgres\" \"\"\n");
 	if (play->rules[0])
 		fprintf(f, "auth_hba_file = %s\n", play->rules_path);
 	if (play->maps[0])
