@@ -110,7 +110,7 @@ struct role {
 	uint32_t clients, servers;
 	uint32_t holders;                 /* clients that point here, on the console too */
 	uint32_t teachings;               /* how often that has changed: */
-	struct role_keys *keys;           /* what logins of clients taught about the password; owned by the session layer */
+	struct role_keys *keys;           /* what logins of clients taught about the password, by cluster; owned by the session layer */
 };
 
 struct pool {

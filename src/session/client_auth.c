@@ -3,7 +3,8 @@
  *
  *   client_rules.c ─► what is known of the user ─► auth_method_for() ─► question ─► proof ─► client_login.c
  *
- * What the proof taught us (SCRAM keys, a password sent in clear) is kept with the role, for logging in to servers.
+ * What the proof taught us (SCRAM keys, a password sent in clear) is kept with the role, for logging in to servers of the
+ * same cluster.
  * Source: PostgreSQL 16, 55.2.1 Start-up, 55.3 SASL Authentication.
  */
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "auth/password.h"
 #include "base/heap.h"
 #include "base/log.h"
+#include "cluster/watch.h"
 #include "session/client_login.h"
 #include "session/role_keys.h"
 #include "wire/reply.h"
@@ -19,11 +21,25 @@
 /* ---- keys of roles ---- */
 
 static struct role_keys *
-keys_of(struct role *r)
+keys_of(const struct role *r, const char *cluster)
 {
-	if (r->keys == NULL)
-		r->keys = heap_alloc(sizeof(*r->keys));
-	return r->keys;
+	struct role_keys *k = r->keys;
+	while (k && strcmp(k->cluster, cluster) != 0)
+		k = k->next;
+	return k;
+}
+
+static struct role_keys *
+keys_for(struct role *r, const char *cluster)
+{
+	struct role_keys *k = keys_of(r, cluster);
+	if (k)
+		return k;
+	k = heap_alloc(sizeof(*k));
+	k->cluster = heap_string(cluster);
+	k->next = r->keys;
+	r->keys = k;
+	return k;
 }
 
 /* What was refused to the old keys may be granted to the new ones. */
@@ -40,9 +56,9 @@ role_changed(struct proxy *x, struct role *r)
 }
 
 void
-role_learn_scram(struct proxy *x, struct role *r, const struct scram_keys *keys)
+role_learn_scram(struct proxy *x, struct role *r, const char *cluster, const struct scram_keys *keys)
 {
-	struct role_keys *k = keys_of(r);
+	struct role_keys *k = keys_for(r, cluster);
 	bool is_same = k->scram.iterations == keys->iterations && k->scram.salt_bytes == keys->salt_bytes &&
 	               memcmp(k->scram.salt, keys->salt, keys->salt_bytes) == 0 &&
 	               memcmp(k->scram.stored_key, keys->stored_key, sizeof(keys->stored_key)) == 0;
@@ -53,9 +69,9 @@ role_learn_scram(struct proxy *x, struct role *r, const struct scram_keys *keys)
 }
 
 void
-role_learn_password(struct proxy *x, struct role *r, const char *password)
+role_learn_password(struct proxy *x, struct role *r, const char *cluster, const char *password)
 {
-	struct role_keys *k = keys_of(r);
+	struct role_keys *k = keys_for(r, cluster);
 	if (k->password && strcmp(k->password, password) == 0)
 		return;
 	if (k->password)
@@ -77,43 +93,68 @@ is_same_secret(const struct secret *a, const struct secret *b)
 }
 
 void
-role_learn_secret(struct proxy *x, struct role *r, const struct secret *secret)
+role_learn_secret(struct proxy *x, struct role *r, const char *cluster, const struct secret *secret)
 {
-	struct role_keys *k = keys_of(r);
+	struct role_keys *k = keys_for(r, cluster);
 	if (is_same_secret(&k->secret, secret))
 		return;
 	if (k->secret.kind != SECRET_NONE) { /* it was changed: what earlier proofs taught is out of date */
-		role_forget(r);
-		k = keys_of(r);
+		role_forget(r, cluster);
+		k = keys_for(r, cluster);
 	}
 	secret_copy(secret, &k->secret);
 	role_changed(x, r);
 }
 
-void
-role_forget(struct role *r)
+static void
+keys_free(struct role_keys *k)
 {
-	if (r->keys == NULL)
+	if (k->password)
+		heap_erase_free(k->password, strlen(k->password));
+	secret_free(&k->secret);
+	heap_free(k->cluster);
+	heap_erase_free(k, sizeof(*k));
+}
+
+void
+role_forget(struct role *r, const char *cluster)
+{
+	for (struct role_keys **at = &r->keys, *k; (k = *at) != NULL; at = &k->next) {
+		if (strcmp(k->cluster, cluster) != 0)
+			continue;
+		*at = k->next;
+		keys_free(k);
+		r->teachings++;
 		return;
-	r->teachings++;
-	if (r->keys->password)
-		heap_erase_free(r->keys->password, strlen(r->keys->password));
-	secret_free(&r->keys->secret);
-	heap_erase_free(r->keys, sizeof(*r->keys));
-	r->keys = NULL;
+	}
+}
+
+void
+role_forget_all(struct role *r)
+{
+	while (r->keys)
+		role_forget(r, r->keys->cluster);
+}
+
+bool
+role_knows_looked_up(const struct role *r, const char *cluster)
+{
+	const struct role_keys *k = keys_of(r, cluster);
+	return k && k->secret.kind != SECRET_NONE;
 }
 
 struct server_credentials
 role_credentials(struct proxy *x, const struct database *d, const struct role *r)
 {
 	const struct user_secret *known = users_find(x->access.users, r->name);
-	const struct secret *secret = known ? &known->secret : r->keys ? &r->keys->secret : NULL;
-	const struct scram_keys *keys = r->keys && r->keys->scram.iterations ? &r->keys->scram : NULL;
+	const struct role_keys *learnt = keys_of(r, cluster_name(d->load->cluster));
+	const struct secret *secret = known ? &known->secret : learnt ? &learnt->secret : NULL;
+	const struct scram_keys *keys = learnt && learnt->scram.iterations ? &learnt->scram : NULL;
 	struct server_credentials have = server_credentials_of(r->name, secret, keys);
 	if (d->config->user && d->config->password && strcmp(d->config->user, r->name) == 0)
 		have.password = d->config->password;
-	if (have.password == NULL && r->keys)
-		have.password = r->keys->password;
+	if (have.password == NULL && learnt)
+		have.password = learnt->password;
 	return have;
 }
 
@@ -122,14 +163,17 @@ static void
 learn(struct client *c, const struct frame *proof)
 {
 	struct client_login *l = c->login;
-	struct role *r = proxy_role(c->proxy, l->user);
+	const struct database_config *d = config_is_console(l->database) ? NULL : config_database(c->proxy->config, l->database);
 	const char *password;
+	if (d == NULL) /* the console; or there is no such database, which it will be told soon */
+		return;
+	struct role *r = proxy_role(c->proxy, l->user);
 	if (l->was_looked_up && !l->secret.is_mock)
-		role_learn_secret(c->proxy, r, &l->secret);
+		role_learn_secret(c->proxy, r, d->cluster->name, &l->secret);
 	if (proof && l->method == AUTH_METHOD_SCRAM)
-		role_learn_scram(c->proxy, r, &l->scram.keys);
+		role_learn_scram(c->proxy, r, d->cluster->name, &l->scram.keys);
 	else if (proof && l->method == AUTH_METHOD_CLEARTEXT && password_read(proof->body, &password))
-		role_learn_password(c->proxy, r, password);
+		role_learn_password(c->proxy, r, d->cluster->name, password);
 }
 
 /* ---- the question ---- */

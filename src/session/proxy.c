@@ -214,7 +214,7 @@ proxy_free(struct proxy *x)
 	HASH_ITER(hh, x->roles, r, next_r)
 	{
 		HASH_DEL(x->roles, r);
-		role_forget(r);
+		role_forget_all(r);
 		heap_free(r);
 	}
 	while ((n = list_first(&x->loads)) != NULL)
@@ -351,7 +351,7 @@ collect_roles(struct proxy *x)
 		if (r->holders > 0 || !list_is_empty(&r->pools))
 			continue;
 		HASH_DEL(x->roles, r);
-		role_forget(r);
+		role_forget_all(r);
 		heap_free(r);
 	}
 }

@@ -88,8 +88,9 @@ doubt_secret(struct server *s)
 		return s->replication ? LOGIN_REFUSED : LOGIN_OUTDATED;
 	if (t->is_plain || (leader && leader->id == s->slot.at->id)) {
 		auth_query_forget(s->proxy, r->name);
-		if (r->keys && r->keys->secret.kind != SECRET_NONE)
-			role_forget(r);
+		const char *cluster = cluster_name(s->pool->database->load->cluster);
+		if (role_knows_looked_up(r, cluster))
+			role_forget(r, cluster);
 	}
 	return LOGIN_REFUSED;
 }
