@@ -26,7 +26,7 @@
 #define SCRAM_MECHANISM       "SCRAM-SHA-256"
 #define SCRAM_MECHANISM_PLUS  "SCRAM-SHA-256-PLUS"
 #define SCRAM_MESSAGE_MAX     1024    /* bytes of one SASL message, as PostgreSQL's server accepts */
-#define SCRAM_ITERATIONS_MAX  1000000 /* that we stretch for; the loop stands still meanwhile (0.2 s or more) */
+#define SCRAM_ITERATIONS_MAX  1000000 /* that we stretch for at others' wish; the loop stands still meanwhile (0.2 s or more) */
 #define SCRAM_NONCE_SIZE      32      /* room for one half: 24 characters of ours, NUL */
 #define SCRAM_BINDING_MAX     64      /* bytes of a certificate's hash */
 

@@ -43,6 +43,12 @@ verify_scram(const struct secret *secret, const char *password, struct scram_cac
 }
 
 bool
+password_is_too_costly(const struct secret *secret)
+{
+	return secret->kind == SECRET_SCRAM && secret->scram.iterations > SCRAM_ITERATIONS_MAX;
+}
+
+bool
 password_verify(const struct secret *secret, const char *user, const char *password, struct scram_cache *cache)
 {
 	bool is_right = false;
@@ -58,7 +64,7 @@ password_verify(const struct secret *secret, const char *user, const char *passw
 		is_right = verify_md5(secret, user, password);
 		break;
 	case SECRET_SCRAM:
-		is_right = verify_scram(secret, password, cache);
+		is_right = !password_is_too_costly(secret) && verify_scram(secret, password, cache);
 		break;
 	}
 	return is_right && *password && secret && !secret->is_mock;

@@ -316,6 +316,8 @@ why_wrong(const struct client_login *l)
 		return "the user has no password";
 	if (l->secret.kind == SECRET_MD5 && l->method == AUTH_METHOD_SCRAM)
 		return "the user has an md5 secret, which can't serve scram-sha-256";
+	if (l->method == AUTH_METHOD_CLEARTEXT && password_is_too_costly(&l->secret))
+		return "its SCRAM secret has too many iterations to check a password with";
 	return "wrong password";
 }
 

@@ -130,6 +130,23 @@ START_TEST(a_password_in_clear_is_checked_against_any_kind_of_secret)
 }
 END_TEST
 
+/* Whoever may change his own password in PostgreSQL chooses the number; the loop would stand still for minutes. */
+START_TEST(a_secret_that_takes_too_long_to_check_is_never_right)
+{
+	struct secret s, mock;
+	secret_parse(APP_SCRAM, &s);
+	s.scram.iterations = INT32_MAX;
+	ck_assert(password_is_too_costly(&s));
+	ck_assert(!password_verify(&s, "app", "app", NULL));
+	mock_secret("app", &s, &mock);
+	ck_assert(!password_verify(&mock, "app", "app", NULL));
+	s.scram.iterations = SCRAM_ITERATIONS_MAX;
+	ck_assert(!password_is_too_costly(&s));
+	secret_free(&s);
+	secret_free(&mock);
+}
+END_TEST
+
 START_TEST(only_right_passwords_are_remembered)
 {
 	struct scram_cache *cache = scram_cache_new(10);
@@ -198,6 +215,7 @@ main(void)
 		every_flipped_bit_and_every_truncation_is_refused,
 		who_has_no_such_secret_never_passes,
 		each_login_has_its_own_salt,
+		a_secret_that_takes_too_long_to_check_is_never_right,
 		a_password_in_clear_is_checked_against_any_kind_of_secret,
 		only_right_passwords_are_remembered,
 		plain_passwords_can_be_stretched_before_they_are_needed,
