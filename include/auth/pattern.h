@@ -9,16 +9,28 @@
 #ifndef AUTH_PATTERN_H
 #define AUTH_PATTERN_H
 
-#include <regex.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/text.h"
+#include "base/view.h"
 
 #define PATTERN_BYTES_MAX  1000
 #define PATTERN_REPEAT_MAX 255  /* in {n,m}, as PostgreSQL's */
 #define PATTERN_WORK_MAX   5000 /* of all {n,m} multiplied */
+#define PATTERN_USES_MAX   32   /* of one compilation */
 
-/* False: *why says what is wrong, and there is nothing to free; otherwise regfree(out). */
-bool pattern_compile(const char *pattern, regex_t *out, struct text *why);
+/*
+ * Compiled. The C library keeps what it works out during a match, and frees it never: for some patterns, each new name
+ * adds hundreds of kilobytes, and names come from whoever knocks. So it is compiled anew after some uses.
+ */
+struct pattern;
+
+struct pattern *pattern_new(const char *text, struct text *why); /* NULL: *why says what is wrong */
+void pattern_free(struct pattern *p);                            /* NULL is fine */
+bool pattern_has_group(const struct pattern *p);                 /* a first (...) */
+
+/* group NULL: not wanted. Else it is what the first (...) stands for, within text; p NULL: it takes no part. */
+bool pattern_fits(struct pattern *p, const char *text, struct view *group);
 
 #endif

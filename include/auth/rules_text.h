@@ -13,10 +13,10 @@
 #ifndef AUTH_RULES_TEXT_H
 #define AUTH_RULES_TEXT_H
 
-#include <regex.h>
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "auth/pattern.h"
 #include "base/text.h"
 #include "base/view.h"
 
@@ -28,7 +28,7 @@
 
 struct rules_word {
 	char   *text;
-	regex_t *regex;  /* NULL: not compiled; rules_word_compile() */
+	struct pattern *pattern; /* NULL: none; rules_word_compile() */
 	bool    is_quoted; /* begins with a quote: no keyword, no @, no + */
 };
 

@@ -360,7 +360,7 @@ hba_wants_certificates(const struct hba *h)
 static bool
 fits_word(const struct rules_word *w, const char *name)
 {
-	return w->regex ? regexec(w->regex, name, 0, NULL, 0) == 0 : strcmp(w->text, name) == 0;
+	return w->pattern ? pattern_fits(w->pattern, name, NULL) : strcmp(w->text, name) == 0;
 }
 
 static bool

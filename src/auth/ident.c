@@ -20,7 +20,7 @@ struct ident {
 static bool
 has_group(const struct rules_word *w)
 {
-	return w->regex && w->regex->re_nsub > 0;
+	return w->pattern && pattern_has_group(w->pattern);
 }
 
 static bool
@@ -38,7 +38,7 @@ read_line(const struct rules_line *l, struct ident_line *out, struct rules_mista
 		return rules_mistake_at(m, l, "\"%s\" can't be known here: who is a member of which role is the server's matter; "
 		                     "write a line for each user",
 		               user->text);
-	if (system_user->regex && !user->regex && strstr(user->text, "\\1") && !has_group(system_user))
+	if (system_user->pattern && !user->pattern && strstr(user->text, "\\1") && !has_group(system_user))
 		return rules_mistake_at(m, l, "\"%s\" has \\1, but \"%s\" has no (...) that it could stand for", user->text,
 		               system_user->text);
 	*out = (struct ident_line){ .map = l->fields[0].words[0].text, .system_user = system_user, .user = user };
@@ -113,17 +113,16 @@ enum verdict { OTHER, ALLOWED, REFUSED };
 static enum verdict
 judge(const struct ident_line *l, const char *system_user, const char *user)
 {
-	regmatch_t found[2] = { { -1, -1 }, { -1, -1 } };
+	struct view part = { 0 };
 	bool fits;
-	if (l->system_user->regex ? regexec(l->system_user->regex, system_user, 2, found, 0) != 0
-	                          : strcmp(l->system_user->text, system_user) != 0)
+	if (l->system_user->pattern ? !pattern_fits(l->system_user->pattern, system_user, &part)
+	                            : strcmp(l->system_user->text, system_user) != 0)
 		return OTHER;
-	if (l->user->regex) {
-		fits = regexec(l->user->regex, user, 0, NULL, 0) == 0;
-	} else if (l->system_user->regex && strstr(l->user->text, "\\1")) {
-		if (found[1].rm_so < 0)
+	if (l->user->pattern) {
+		fits = pattern_fits(l->user->pattern, user, NULL);
+	} else if (l->system_user->pattern && strstr(l->user->text, "\\1")) {
+		if (part.p == NULL)
 			return REFUSED;
-		struct view part = view_of(system_user + found[1].rm_so, (size_t)(found[1].rm_eo - found[1].rm_so));
 		fits = is_with_part(l->user->text, part, user);
 	} else {
 		fits = rules_word_is(l->user, "all") || strcmp(l->user->text, user) == 0;

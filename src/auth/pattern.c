@@ -2,10 +2,13 @@
 #include "auth/pattern.h"
 
 #include <ctype.h>
+#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/heap.h"
+#include "base/must.h"
 
 struct translation {
 	const char *at;
@@ -162,25 +165,70 @@ translate(struct translation *t)
 	return ok;
 }
 
-bool
-pattern_compile(const char *pattern, regex_t *out, struct text *why)
+/* ---- compiled ---- */
+
+struct pattern {
+	regex_t  regex;
+	unsigned uses;
+	char     source[]; /* as the library reads it */
+};
+
+struct pattern *
+pattern_new(const char *text, struct text *why)
 {
-	struct translation t = { .at = pattern, .work = 1, .why = why };
-	if (strlen(pattern) > PATTERN_BYTES_MAX) {
+	struct translation t = { .at = text, .work = 1, .why = why };
+	struct pattern *p = NULL;
+	char reason[100];
+	if (strlen(text) > PATTERN_BYTES_MAX) {
 		text_addf(why, "it is longer than %d bytes", PATTERN_BYTES_MAX);
-		return false;
+		return NULL;
 	}
-	bool ok = strncmp(pattern, "***", 3) == 0 ? refuse(&t, "*** in front doesn't work here") : translate(&t);
+	bool ok = strncmp(text, "***", 3) == 0 ? refuse(&t, "*** in front doesn't work here") : translate(&t);
 	if (ok) {
 		buf_add_u8(&t.out, 0);
-		int error = regcomp(out, (const char *)t.out.p, REG_EXTENDED);
+		p = heap_alloc(sizeof(*p) + t.out.n);
+		memcpy(p->source, t.out.p, t.out.n);
+		int error = regcomp(&p->regex, p->source, REG_EXTENDED);
 		if (error != 0) {
-			char text[100];
-			regerror(error, out, text, sizeof(text));
-			text_add(why, text);
-			ok = false;
+			regerror(error, &p->regex, reason, sizeof(reason));
+			text_add(why, reason);
+			heap_free(p);
+			p = NULL;
 		}
 	}
 	buf_free(&t.out);
-	return ok;
+	return p;
+}
+
+void
+pattern_free(struct pattern *p)
+{
+	if (p == NULL)
+		return;
+	regfree(&p->regex);
+	heap_free(p);
+}
+
+bool
+pattern_has_group(const struct pattern *p)
+{
+	return p->regex.re_nsub > 0;
+}
+
+bool
+pattern_fits(struct pattern *p, const char *text, struct view *group)
+{
+	regmatch_t found[2] = { { -1, -1 }, { -1, -1 } };
+	if (p->uses++ == PATTERN_USES_MAX) {
+		regfree(&p->regex);
+		must(regcomp(&p->regex, p->source, REG_EXTENDED) == 0); /* as it was before, but for want of memory */
+		p->uses = 1;
+	}
+	int r = regexec(&p->regex, text, group ? 2 : 0, found, 0);
+	must(r == 0 || r == REG_NOMATCH); /* want of memory is no answer: a rule that rejects must not be passed over */
+	if (group)
+		*group = r == 0 && found[1].rm_so >= 0
+		             ? view_of(text + found[1].rm_so, (size_t)(found[1].rm_eo - found[1].rm_so))
+		             : (struct view){ 0 };
+	return r == 0;
 }

@@ -129,9 +129,7 @@ static void
 free_field(struct rules_field *f)
 {
 	for (size_t i = 0; i < f->count; i++) {
-		if (f->words[i].regex)
-			regfree(f->words[i].regex);
-		heap_free(f->words[i].regex);
+		pattern_free(f->words[i].pattern);
 		heap_free(f->words[i].text);
 	}
 	heap_free(f->words);
@@ -425,13 +423,8 @@ rules_word_compile(struct rules_word *w, const struct rules_line *line, struct r
 {
 	char reason[200];
 	struct text why = TEXT_IN(reason);
-	regex_t regex;
-	if (w->text[0] != '/' || w->regex)
+	if (w->text[0] != '/' || w->pattern)
 		return true;
-	if (!pattern_compile(w->text + 1, &regex, &why)) {
-		return rules_mistake_at(m, line, "regular expression \"%s\": %s", w->text + 1, reason);
-	}
-	w->regex = heap_alloc(sizeof(*w->regex));
-	*w->regex = regex;
-	return true;
+	w->pattern = pattern_new(w->text + 1, &why);
+	return w->pattern || rules_mistake_at(m, line, "regular expression \"%s\": %s", w->text + 1, reason);
 }
