@@ -35,6 +35,7 @@ struct route_recent {
 struct route_request {
 	enum lane                  lane;
 	enum read_fallback         fallback; /* reads: when no replica lives */
+	bool                       is_closed; /* the leader takes nothing new: a planned change of leader */
 	bool                       in_order; /* plain clusters: the first usable one, not spread (load_balance_hosts) */
 	const uint32_t            *busy;   /* [CLUSTER_MEMBERS_MAX] by id: linked and waiting clients. NULL: nobody is busy */
 	const struct route_recent *recent; /* NULL: nothing remembered */

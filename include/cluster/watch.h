@@ -33,6 +33,12 @@ struct cluster_callbacks {
 	void *context;
 };
 
+/* The first sign of the latest trouble. */
+struct cluster_sign {
+	uint64_t at_us;     /* 0: there never was one */
+	char     text[160];
+};
+
 struct cluster_counters {
 	uint64_t polls;            /* requests to Patroni that ended */
 	uint64_t polls_failed;     /* no answer: timeout, refused, broken */
@@ -58,6 +64,7 @@ void cluster_close(struct cluster *c); /* no callback any more; NULL is fine */
 const char            *cluster_name(const struct cluster *c);
 const struct topology *cluster_topology(const struct cluster *c); /* never NULL; good until the next turn, or ref it */
 const struct cluster_counters *cluster_counters(const struct cluster *c);
+const struct cluster_sign *cluster_sign(const struct cluster *c);
 uint64_t cluster_leaderless_us(const struct cluster *c); /* leaderless_us, and the time that is running */
 
 /* Somebody noticed something: ask all members now, and often for a while. `why` goes to the log. */

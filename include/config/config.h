@@ -79,6 +79,7 @@ struct user_config {
 	int            max_user_client_connections;
 	int64_t        query_timeout_us;
 	int64_t        query_wait_timeout_us;
+	int64_t        failover_hold_timeout_us;
 	int64_t        idle_transaction_timeout_us;
 	int64_t        transaction_timeout_us;
 	int64_t        client_idle_timeout_us;
@@ -165,6 +166,7 @@ struct pool_rules {
 	uint64_t       server_lifetime_us;
 	uint64_t       query_timeout_us;
 	uint64_t       query_wait_timeout_us;
+	uint64_t       failover_hold_timeout_us;
 	uint64_t       idle_transaction_timeout_us;
 	uint64_t       transaction_timeout_us;
 	uint64_t       client_idle_timeout_us;

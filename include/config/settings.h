@@ -102,6 +102,7 @@ struct settings {
 	enum pool_mode pool_mode;
 	int            max_client_conn;
 	int            max_login_clients;
+	int            max_held_clients;  /* 0: no limit */
 	int            default_pool_size; /* 0: no limit */
 	int            min_pool_size;
 	int            reserve_pool_size;
@@ -137,6 +138,7 @@ struct settings {
 	/* timeouts; 0: off */
 	uint64_t query_timeout_us;
 	uint64_t query_wait_timeout_us;
+	uint64_t failover_hold_timeout_us;
 	uint64_t cancel_wait_timeout_us;
 	uint64_t client_idle_timeout_us;
 	uint64_t client_login_timeout_us;

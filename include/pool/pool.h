@@ -24,6 +24,7 @@
 #include "config/config.h"
 
 struct cluster;
+struct hold;
 struct pool_member;
 struct params;
 
@@ -77,6 +78,8 @@ struct cluster_load {
 	enum read_fallback read_fallback;
 	uint32_t busy[CLUSTER_MEMBERS_MAX]; /* linked slots by member id, over all pools */
 	struct route_recent recent;
+	bool is_closed;             /* a planned change: the leader is given nothing new */
+	struct hold *hold;          /* owned by the session layer */
 };
 
 /* Figures of one database, as SHOW STATS has them. Times are microseconds. */

@@ -27,6 +27,7 @@ struct fetcher;
 struct throttle;
 struct proxy;
 struct auth_queries;
+struct failovers;
 
 enum proxy_state {
 	PROXY_RUNNING,
@@ -87,6 +88,7 @@ struct proxy {
 	bool is_hurried;                 /* no patience at all */
 
 	struct list loads;               /* struct cluster_load */
+	struct failovers *failovers;
 	struct database *databases;      /* by name */
 	struct role *roles;
 	struct list pools;

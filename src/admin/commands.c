@@ -344,7 +344,7 @@ static const struct command commands[] = {
 };
 
 static const char show_help[] = "\n\tSHOW HELP|CONFIG|DATABASES|POOLS|CLIENTS|SERVERS|USERS|VERSION"
-				"\n\tSHOW MEMBERS|CLUSTERS"
+				"\n\tSHOW MEMBERS|CLUSTERS|FAILOVERS"
 				"\n\tSHOW PEERS|PEER_POOLS"
 				"\n\tSHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE"
 				"\n\tSHOW DNS_HOSTS|DNS_ZONES"

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "session/hold.h"
 #include "session/proxy.h"
 
 static bool
@@ -49,13 +50,16 @@ health_of_cluster(const struct proxy *x, const struct cluster_load *load, struct
 		return true;
 	}
 	unsigned readable = readable_members(t);
+	bool is_held = hold_is_patient(load);
+	if (is_held)
+		buf_addf(why, "writes are held until there is a leader: ");
 	if (leader)
 		buf_addf(why, "leader %s%s, %u member%s for reads", leader->name,
 		         t->is_stale ? " (kept although its Patroni does not answer)" : "", readable, readable == 1 ? "" : "s");
 	else
 		buf_addf(why, "no leader: %s; %u member%s for reads", t->why_no_leader ? t->why_no_leader : "not known", readable,
 		         readable == 1 ? "" : "s");
-	return leader || readable > 0;
+	return leader || readable > 0 || is_held;
 }
 
 static const char *

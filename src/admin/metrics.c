@@ -90,6 +90,8 @@ struct metric {
 	{ "pgbouncer_stats_totals_" name, COUNTER, help, &show_stats_totals, stats_labels, column, reading }
 #define CLUSTER(name, kind, column, reading, help) \
 	{ "pgsluice_cluster_" name, kind, help, &show_clusters, cluster_labels, column, reading }
+#define FAILOVER(name, kind, column, reading, help) \
+	{ "pgsluice_failover_" name, kind, help, &show_clusters, cluster_labels, column, reading }
 #define MEMBER(name, column, reading, help) \
 	{ "pgsluice_member_" name, GAUGE, help, &show_members, member_labels, column, reading }
 
@@ -139,6 +141,13 @@ static const struct metric metrics[] = {
 	CLUSTER("leaderless_seconds_total", COUNTER, "leaderless_ms", MILLISECONDS, "Time without a leader"),
 	CLUSTER("polls_total", COUNTER, "polls", NUMBER, "Requests to Patroni"),
 	CLUSTER("poll_failures_total", COUNTER, "failures", NUMBER, "Requests to Patroni without a usable answer"),
+
+	FAILOVER("holding", GAUGE, "holding", IS_YES, "1 while clients that want to write wait for a leader"),
+	FAILOVER("held", GAUGE, "held", NUMBER, "Clients that wait for a leader"),
+	FAILOVER("events_total", COUNTER, "failovers", NUMBER, "Changes and losses of the leader that are over, planned ones too"),
+	FAILOVER("seconds_total", COUNTER, "held_ms", MILLISECONDS, "Time that these took, from the hold to the last release"),
+	FAILOVER("released_total", COUNTER, "released", NUMBER, "Clients that waited and then had a server"),
+	FAILOVER("refused_total", COUNTER, "refused", NUMBER, "Clients that waited too long, or were too many"),
 
 	MEMBER("up", "reachable", IS_YES, "1 if the member is reachable"),
 	MEMBER("readable", "read", IS_YES, "1 if reads may go to it"),

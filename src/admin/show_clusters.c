@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "session/hold.h"
 #include "session/proxy.h"
 #include "show_row.h"
 
@@ -125,8 +126,9 @@ const struct show_table show_members = {
 /* ---- CLUSTERS ---- */
 
 struct cluster_row {
-	const char *name, *kind, *leader, *stale, *paused, *why;
-	uint64_t    timeline, members, readable, since, polls, failures, changes, losses, leaderless_ms;
+	const char *name, *kind, *leader, *stale, *paused, *why, *holding;
+	uint64_t    timeline, members, readable, since, polls, failures, changes, losses, leaderless_ms, held, failovers, held_ms, released,
+	    refused;
 };
 
 static const char *
@@ -172,6 +174,12 @@ fill_clusters(const struct show_table *table, struct proxy *x, struct show_rows 
 			.changes = counters->leader_changes,
 			.losses = counters->leader_losses,
 			.leaderless_ms = cluster_leaderless_us(load->cluster) / 1000,
+			.holding = yes_or_no(hold_since_us(load) != 0),
+			.held = hold_since_us(load) ? hold_count(load->hold) : 0,
+			.failovers = load->hold->ended,
+			.held_ms = load->hold->held_us / 1000,
+			.released = load->hold->released,
+			.refused = load->hold->refused,
 		};
 	}
 }
@@ -201,6 +209,12 @@ static const struct show_column cluster_columns[] = {
 	CLUSTER("leader_changes", SHOW_INT8, changes),
 	CLUSTER("leader_losses", SHOW_INT8, losses),
 	CLUSTER("leaderless_ms", SHOW_INT8, leaderless_ms),
+	CLUSTER("holding", SHOW_TEXT, holding),
+	CLUSTER("held", SHOW_INT4, held),
+	CLUSTER("failovers", SHOW_INT8, failovers),
+	CLUSTER("held_ms", SHOW_INT8, held_ms),
+	CLUSTER("released", SHOW_INT8, released),
+	CLUSTER("refused", SHOW_INT8, refused),
 };
 
 const struct show_table show_clusters = {

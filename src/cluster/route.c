@@ -64,6 +64,8 @@ route_to_leader(const struct topology *t, const struct route_request *r)
 	const struct member *leader = topology_leader(t);
 	if (leader == NULL)
 		return (struct route){ .result = ROUTE_WAIT, .why = t->why_no_leader };
+	if (r->is_closed)
+		return (struct route){ .result = ROUTE_WAIT, .why = "the leader is about to change" };
 	if (r->excluded >> leader->id & 1)
 		return (struct route){ .result = ROUTE_WAIT, .why = "the leader was tried already" };
 	return (struct route){ .result = ROUTE_MEMBER, .index = (uint16_t)t->leader };

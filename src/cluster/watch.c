@@ -94,6 +94,7 @@ struct cluster {
 	uint64_t        ticked_us;        /* the last round */
 	uint64_t        tick_due_us;      /* the next one, while the timer is set */
 	uint64_t        trouble_until_us; /* poll often until then */
+	struct cluster_sign sign;
 	bool            wants_list;       /* now, not only when the last one has grown old */
 	uint64_t        listed_us;        /* the last good listing */
 	uint64_t        list_asked_us;    /* the last attempt */
@@ -215,10 +216,14 @@ watch_tick_at(struct cluster *c, uint64_t due_us)
 static void
 watch_note_trouble(struct cluster *c, const char *why, bool is_serious)
 {
-	if (c->known.kind != CLUSTER_OF_PATRONI)
-		return;
 	uint64_t now_us = clock_now_us();
 	bool is_known = now_us < c->trouble_until_us;
+	if (is_serious && !is_known) {
+		c->sign.at_us = now_us;
+		snprintf(c->sign.text, sizeof(c->sign.text), "%s", why);
+	}
+	if (c->known.kind != CLUSTER_OF_PATRONI)
+		return;
 	log_at(is_known || !is_serious ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, c->tag, "asking all members now: %s", why);
 	if (is_serious)
 		c->trouble_until_us = now_us + TROUBLE_US;
@@ -872,6 +877,12 @@ const struct cluster_counters *
 cluster_counters(const struct cluster *c)
 {
 	return &c->counters;
+}
+
+const struct cluster_sign *
+cluster_sign(const struct cluster *c)
+{
+	return &c->sign;
 }
 
 uint64_t

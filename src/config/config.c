@@ -141,6 +141,7 @@ config_pool_rules(const struct config *config, const struct database_config *dat
 		.query_timeout_us = first_time(u->query_timeout_us, -1, s->query_timeout_us),
 		.query_wait_timeout_us =
 		    first_time(u->query_wait_timeout_us, d->query_wait_timeout_us, s->query_wait_timeout_us),
+		.failover_hold_timeout_us = first_time(u->failover_hold_timeout_us, -1, s->failover_hold_timeout_us),
 		.idle_transaction_timeout_us =
 		    first_time(u->idle_transaction_timeout_us, -1, s->idle_transaction_timeout_us),
 		.transaction_timeout_us = first_time(u->transaction_timeout_us, -1, s->transaction_timeout_us),

@@ -240,6 +240,10 @@ static const struct setting user_rows[] = {
 	  .type = SETTING_DURATION_US,
 	  .at = offsetof(struct draft, user.query_wait_timeout_us),
 	  .text = "Goes before that of the database and the setting." },
+	{ .name = "failover_hold_timeout",
+	  .type = SETTING_DURATION_US,
+	  .at = offsetof(struct draft, user.failover_hold_timeout_us),
+	  .text = "Instead of the setting of that name." },
 };
 
 static const struct setting peer_rows[] = {
@@ -311,6 +315,7 @@ entry_blank(enum entry_kind kind, const char *name, struct place at)
 					       .max_user_client_connections = -1,
 					       .query_timeout_us = -1,
 					       .query_wait_timeout_us = -1,
+					       .failover_hold_timeout_us = -1,
 					       .idle_transaction_timeout_us = -1,
 					       .transaction_timeout_us = -1,
 					       .client_idle_timeout_us = -1 };

@@ -173,6 +173,7 @@ request_of(const struct pool *p, enum lane lane)
 	return (struct route_request){
 		.lane = lane,
 		.fallback = load->read_fallback,
+		.is_closed = load->is_closed,
 		.in_order = p->database->config->load_balance_hosts == LOAD_BALANCE_HOSTS_DISABLE,
 		.busy = load->busy,
 		.recent = &load->recent,

@@ -151,6 +151,7 @@ pool_take(struct pool *p, enum lane lane, uint64_t check_delay_us, bool round_ro
 	struct route_request request = {
 		.lane = lane,
 		.fallback = load->read_fallback,
+		.is_closed = load->is_closed,
 		.in_order = p->database->config->load_balance_hosts == LOAD_BALANCE_HOSTS_DISABLE,
 		.busy = load->busy,
 		.recent = &load->recent,

@@ -18,6 +18,7 @@
 #include "session/auth_query.h"
 #include "session/cancel.h"
 #include "session/client.h"
+#include "session/hold.h"
 #include "session/link.h"
 #include "session/peers.h"
 #include "session/proxy_parts.h"
@@ -72,6 +73,7 @@ on_topology(struct cluster *cluster, const struct topology *old, const struct to
 	load->topology = topology_ref(now);
 	topology_unref(before);
 	cut_old_leader(x, load);
+	hold_on_topology(load->hold, old);
 	auth_query_on_topology(x, load);
 	pools_upkeep(x, load);
 }
@@ -117,6 +119,7 @@ proxy_open_cluster(struct proxy *x, const struct cluster_config *config)
 	load->cluster = cluster_open(x->loop, x->fetcher, config, &callbacks);
 	load->topology = topology_ref(cluster_topology(load->cluster));
 	load->read_fallback = config->read_fallback;
+	load->hold = hold_new(x, load);
 	list_append(&x->loads, &load->node);
 }
 
@@ -125,6 +128,7 @@ proxy_close_load(struct cluster_load *load)
 {
 	node_remove(&load->node);
 	cluster_close(load->cluster);
+	hold_free(load->hold);
 	topology_unref(load->topology);
 	heap_free(load);
 }
@@ -148,6 +152,7 @@ proxy_new(struct config *config, char **environment, struct text *why)
 	x->resolver = resolver_new(x->loop, &names);
 	names_open(x);
 	x->fetcher = fetcher_open(x->loop);
+	x->failovers = heap_alloc(sizeof(*x->failovers));
 	x->scram_cache = scram_cache_new(SCRAM_CACHE_ENTRIES);
 	x->throttle = throttle_new();
 	x->started_us = x->stats_us = clock_now_us();
@@ -219,6 +224,7 @@ proxy_free(struct proxy *x)
 	}
 	while ((n = list_first(&x->loads)) != NULL)
 		proxy_close_load(node_owner(n, struct cluster_load, node));
+	heap_free(x->failovers);
 	buf_free(&x->compose);
 	timer_free(x->every_second);
 	timer_free(x->replan);

@@ -12,6 +12,7 @@
 #include "session/auth_query.h"
 #include "session/cancel.h"
 #include "session/client.h"
+#include "session/hold.h"
 #include "session/link.h"
 #include "session/peers.h"
 #include "session/replication.h"
@@ -67,6 +68,7 @@ give(struct waiter *w, struct slot *slot)
 {
 	struct client *c = client_of_waiter(w);
 	c->pool->database->stats.wait_us += clock_now_us() - w->since_us;
+	hold_on_link(c->pool->database->load->hold, w);
 	pool_leave(w);
 	link_join(c, server_of_slot(slot));
 	client_linked(c);
@@ -128,6 +130,7 @@ proxy_settle(void *context)
 	while ((n = list_first(&x->dirty_pools)) != NULL) {
 		struct pool *p = node_owner(n, struct pool, dirty);
 		node_remove(n);
+		hold_refuse_excess(p);
 		struct plan_view v = view_now(x);
 		struct plan plan;
 		while ((plan = pool_plan(p, &v)).act != PLAN_NOTHING)
@@ -135,6 +138,7 @@ proxy_settle(void *context)
 		if (plan.again_us)
 			replan_at(x, plan.again_us);
 	}
+	hold_settle(x);
 	if (x->state == PROXY_SUSPENDED)
 		suspend_settle(x);
 	if (x->auth_query_wants_run)
@@ -230,12 +234,12 @@ client_on_second(struct client *c)
 		return;
 	case CLIENT_WELCOME:
 	case CLIENT_WAITING:
-		if (is_over(c->waiter.since_us, rules.query_wait_timeout_us)) {
-			const char *why = c->database->load->topology->why_no_leader;
+		if (hold_refuse_late(c, rules.failover_hold_timeout_us))
+			return;
+		if (is_over(hold_wait_since_us(c), rules.query_wait_timeout_us)) {
 			client_fail(c, &(struct fault){ .by = FAULT_BY_PROXY, .sqlstate = SQLSTATE_CANNOT_CONNECT_NOW,
 			                                .text = "query_wait_timeout",
-			                                .detail = why && c->lane == LANE_WRITE ? why
-			                                          : "No server connection became free in time." });
+			                                .detail = "No server connection became free in time." });
 		} else if (x->state == PROXY_STOPPING_SERVERS || x->state == PROXY_STOPPING) {
 			time_out(c, SQLSTATE_ADMIN_SHUTDOWN, "server shutting down");
 		} else if (!c->tells_wait && c->state == CLIENT_WAITING && is_over(c->waiter.since_us, set->query_wait_notify_us)) {

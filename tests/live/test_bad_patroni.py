@@ -74,7 +74,7 @@ def patroni(place: Any, postgres: Postgres) -> Iterator[FakePatroni]:
 def in_front(sluices: Start, backend: str, *members: FakePatroni, **settings: Any) -> Sluice:
     urls = ",".join(member.url for member in members)
     return sluices(clusters={"main": f"patroni={urls}"}, databases={"app": "cluster=main", "*": backend}, read=True,
-                   **{"query_wait_timeout": 60, "patroni_timeout": "500ms", "patroni_poll_interval": "200ms", **settings})
+                   **{"failover_hold_timeout": 60, "patroni_timeout": "500ms", "patroni_poll_interval": "200ms", **settings})
 
 
 def works(front: Sluice) -> bool:
@@ -120,7 +120,7 @@ def test_a_known_leader_is_kept_while_it_is_writable(sluices: Start, backend: st
 
 def test_who_cannot_be_reached_is_said(sluices: Start, backend: str, place: Any) -> None:
     port = place.port()
-    front: Sluice = sluices(clusters={"main": f"patroni=http://127.0.0.1:{port}"}, query_wait_timeout=2,
+    front: Sluice = sluices(clusters={"main": f"patroni=http://127.0.0.1:{port}"}, failover_hold_timeout=2,
                             databases={"app": "cluster=main", "*": backend})
     with neighbour(lambda: front.connect(dbname="postgres")):
         with Wire(front.port) as client:
@@ -164,7 +164,7 @@ def introduce(*servers: Server) -> None:
 
 def test_a_leader_that_is_a_standby_gets_no_write(sluices: Start, backend: str, place: Any) -> None:
     with Server(place, "n1", standby=True) as one:
-        front = in_front(sluices, backend, one.patroni, query_wait_timeout=3)
+        front = in_front(sluices, backend, one.patroni, failover_hold_timeout=3)
         with neighbour(lambda: front.connect(dbname="postgres")), Wire(front.port) as client:
             client.send(wire.startup(user="app", database="app"))
             with pytest.raises(AssertionError):
@@ -195,7 +195,7 @@ def test_of_two_leaders_the_higher_timeline_wins(sluices: Start, backend: str, p
 def test_two_leaders_of_one_timeline_are_one_too_many(sluices: Start, backend: str, place: Any) -> None:
     with Server(place, "n1", False) as one, Server(place, "n2", False) as two:
         introduce(one, two)
-        front = in_front(sluices, backend, one.patroni, two.patroni, query_wait_timeout=3)
+        front = in_front(sluices, backend, one.patroni, two.patroni, failover_hold_timeout=3)
         assert answered_by(front) == "" and one.queries + two.queries == 0
         two.patroni.role, two.standby = "replica", True
         wait_until(lambda: answered_by(front) == "n1", 60, "the one that is left")
@@ -205,7 +205,7 @@ def test_a_lower_timeline_is_not_followed(sluices: Start, backend: str, place: A
     """A thawed old leader that claims the lock while the new one is seen."""
     with Server(place, "n1", True, "replica", 5) as one, Server(place, "n2", False, timeline=5) as two:
         introduce(one, two)
-        front = in_front(sluices, backend, one.patroni, two.patroni, query_wait_timeout=3)
+        front = in_front(sluices, backend, one.patroni, two.patroni, failover_hold_timeout=3)
         assert answered_by(front) == "n2"
         one.patroni.role, one.patroni.timeline, one.standby = "master", 4, False
         for _ in range(20):

@@ -80,7 +80,7 @@ def front(sluices: Start, lab: Lab) -> Sluice:
 
 def in_front(sluices: Start, lab: Lab, cluster: str = "", **settings: Any) -> Sluice:
     return sluices(clusters={"main": cluster or f"patroni={urls(lab)}"}, databases={"*": "cluster=main"}, read=True,
-                   secrets={"app": "app"}, **{"query_wait_timeout": 60, **settings})
+                   secrets={"app": "app"}, **{"failover_hold_timeout": 60, **settings})
 
 
 def load(lab: Lab, front: Sluice, **given: Any) -> Load:
@@ -369,7 +369,7 @@ def test_patroni_alone_dies_everywhere(lab: Lab, front: Sluice) -> None:
 
 def test_nobody_left(lab: Lab, sluices: Start) -> None:
     """Writes wait, are refused in the end with the reason, and work again without help."""
-    front = in_front(sluices, lab, query_wait_timeout=4)
+    front = in_front(sluices, lab, failover_hold_timeout=4)
     with front.connect(password="app") as connection:
         connection.execute("SELECT 1")
     for node in lab.nodes:
