@@ -5,7 +5,7 @@
 # The script that sources it has the functions say TEXT (one line of progress) and fail TEXT (one line, and exit).
 
 build_packages=(gcc libc6-dev make autoconf automake pkg-config libevent-dev libssl-dev libpq-dev libcurl4-openssl-dev
-	libc-ares-dev libjansson-dev libidn-dev uthash-dev)
+	libc-ares-dev libjansson-dev libidn-dev libpg-query-dev uthash-dev)
 lab_packages=(python3 postgresql patroni python3-etcd python3-psycopg2 etcd-server openssl)
 test_packages=(check python3-pytest python3-psycopg python3-asyncpg python3-cryptography haproxy pgbouncer check-postgres
 	munin-plugins-core munin-plugins-extra libdbd-pg-perl)
