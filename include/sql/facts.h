@@ -176,7 +176,7 @@ struct sql_facts {
 
 /*
  * Read a text; never NULL. The caller has one reference. Takes microseconds for what is usual and tens of milliseconds for
- * the worst that 64 kB can be. Longer texts than SQL_TEXT_MAX are SQL_TOO_LONG.
+ * the worst that 64 kB can be: ask sql_facts_of() (sql/cache.h). Longer texts than SQL_TEXT_MAX are SQL_TOO_LONG.
  */
 struct sql_facts *sql_facts_read(struct view text);
 struct sql_facts *sql_facts_unread(enum sql_result why); /* of a text that nobody has read: it may do anything */
