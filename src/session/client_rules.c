@@ -93,9 +93,10 @@ login_is_throttled(struct client *c)
 		         (double)(v.until_us - now_us) / (double)SECOND_US, rules.limit);
 		log_failure(c, "throttled", reason);
 	}
-	client_fail(c, &(struct fault){ .by = FAULT_BY_CLIENT, .sqlstate = SQLSTATE_INVALID_AUTHORIZATION,
-	                                .text = "too many failed logins from this address",
-	                                .hint = "Try again later, with the right password." });
+	c->proxy->counters.client_errors++;
+	client_cut(c, &(struct fault){ .by = FAULT_BY_CLIENT, .sqlstate = SQLSTATE_INVALID_AUTHORIZATION,
+	                               .text = "too many failed logins from this address",
+	                               .hint = "Try again later, with the right password." });
 	return true;
 }
 

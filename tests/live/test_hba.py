@@ -327,6 +327,7 @@ def test_guessing_has_an_end(sluices: Start, place: Place) -> None:
     assert metric(front, "pgsluice_logins_throttled_total") == 3
     log = front.log_text()
     assert log.count("too many failed logins of this user from this address") == 1  # once
+    assert log.count("too many failed logins") == 1  # and nothing else: who does not give up does not fill the disk
     assert log.count('reason=\\"wrong password\\"') == 3 and "from=127.0.0.9" in log
     assert "guess-1234" not in log and PASSWORD not in log
     front.write_ini(auth_failure_limit=0)
