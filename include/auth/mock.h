@@ -1,8 +1,8 @@
 /*
  * auth/mock.h - what a user who does not exist is shown: the same questions, the same work, the same refusal.
  *
- * Everything is derived from the user's name and one random key of the process, so that asking twice gives the same
- * salt. A user with a plain password gets the salt from here too: coming into being does not change it.
+ * Everything is derived from the user's name and one key of the process (a random one unless it is set), so that asking
+ * twice gives the same salt. A user with a plain password gets the salt from here too: coming into being does not change it.
  * Source: RFC 5802, 9 Security Considerations (made-up salts); PostgreSQL 16, its mock authentication nonce.
  */
 #ifndef AUTH_MOCK_H
@@ -16,7 +16,7 @@
 #define MOCK_SALT_BYTES       16   /* as PostgreSQL's */
 #define SCRAM_ITERATIONS      4096 /* as PostgreSQL's default; PgBouncer's scram_iterations */
 
-/* Use this key instead of a random one, before any other call: for processes that share a port, and for tests. */
+/* Use this key from now on: for processes that share a port (session/access.c), and for tests. */
 void mock_key_set(const uint8_t key[DIGEST_BYTES]);
 
 /* n bytes (up to SCRAM_SALT_MAX) that belong to this user name in this process. */

@@ -53,7 +53,10 @@ struct tls_validity {
 struct tls_validity tls_context_certificate(const struct tls_context *t);
 struct tls_validity tls_context_crl(const struct tls_context *t);
 
-enum { TLS_HASH_MAX = 64 };
+enum { TLS_SECRET_BYTES = 32, TLS_HASH_MAX = 64 };
+
+/* A secret for `what_for` that everybody who has our private key, and nobody else, can make. False: there is no key. */
+bool tls_context_secret(const struct tls_context *t, const char *what_for, uint8_t out[TLS_SECRET_BYTES]);
 
 /*
  * The hash that binds SCRAM to the server's certificate (tls-server-end-point): where we are the server of ours, else of the

@@ -46,6 +46,7 @@ bool access_check(const struct config *config, struct text *why); /* loads it an
 
 /* May `now` take the place of `old`? Not with a certificate or CRL that is out of date where the one in force is not: *why. */
 bool access_may_replace(const struct access *old, const struct access *now, struct text *why);
+void access_in_force(const struct access *a); /* from now on it decides: what unknown users are shown is that of its keys */
 void access_log_warnings(struct access *a); /* certificates and lists that have ended or end soon; rules in vain */
 void access_on_second(struct access *a);    /* what ends soon is said again each day */
 

@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include <openssl/err.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 
@@ -263,6 +264,22 @@ struct tls_validity
 tls_context_crl(const struct tls_context *t)
 {
 	return t->crl;
+}
+
+bool
+tls_context_secret(const struct tls_context *t, const char *what_for, uint8_t out[TLS_SECRET_BYTES])
+{
+	const EVP_PKEY *key = SSL_CTX_get0_privatekey(t->ssl);
+	unsigned char *der = NULL;
+	unsigned n = TLS_SECRET_BYTES;
+	int der_bytes = key ? i2d_PrivateKey(key, &der) : 0;
+	if (der_bytes <= 0) {
+		ERR_clear_error();
+		return false;
+	}
+	bool ok = HMAC(EVP_sha256(), what_for, (int)strlen(what_for), der, (size_t)der_bytes, out, &n) != NULL;
+	OPENSSL_clear_free(der, (size_t)der_bytes);
+	return ok;
 }
 
 size_t

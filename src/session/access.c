@@ -5,6 +5,8 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "auth/digest.h"
+#include "auth/mock.h"
 #include "base/log.h"
 
 /* What one part has to say, behind what the others have said. */
@@ -207,6 +209,21 @@ bool
 access_may_replace(const struct access *old, const struct access *now, struct text *why)
 {
 	return may_replace(old->tls_clients, now->tls_clients, why) && may_replace(old->tls_servers, now->tls_servers, why);
+}
+
+/*
+ * Processes that share a port have to show an unknown user the same salt, and each of them the same one after a restart: a
+ * real one does not change. They have the TLS key in common, if there is one. Passwords would be worse: a salt that
+ * depends on one lets anybody try passwords at home.
+ */
+void
+access_in_force(const struct access *a)
+{
+	uint8_t key[TLS_SECRET_BYTES];
+	_Static_assert(TLS_SECRET_BYTES == DIGEST_BYTES, "one is the other");
+	if (a->tls_clients && tls_context_secret(a->tls_clients, "pgsluice: users who do not exist", key))
+		mock_key_set(key);
+	digest_erase(key, sizeof(key));
 }
 
 /* The last two weeks; of one that lives for days only, the last fifth. */

@@ -143,6 +143,7 @@ proxy_new(struct config *config, char **environment, struct text *why)
 		heap_free(x);
 		return NULL;
 	}
+	access_in_force(&x->access);
 	access_log_warnings(&x->access);
 	x->config = config;
 	x->environment = environment;

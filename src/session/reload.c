@@ -131,6 +131,7 @@ take_over(struct proxy *x, struct config *now, const struct access *access)
 	if (access) {
 		access_free(&x->access);
 		x->access = *access;
+		access_in_force(&x->access);
 		access_log_warnings(&x->access);
 	}
 	x->users_warm_at = 0;

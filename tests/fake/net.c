@@ -642,6 +642,12 @@ tls_context_certificate(const struct tls_context *t)
 	return (struct tls_validity){ 0 };
 }
 
+bool
+tls_context_secret(const struct tls_context *t, const char *what_for, uint8_t out[TLS_SECRET_BYTES])
+{
+	return false;
+}
+
 struct tls_validity
 tls_context_crl(const struct tls_context *t)
 {

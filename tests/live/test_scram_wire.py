@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
+from pathlib import Path
 from typing import Any, Callable
 
 import psycopg
@@ -194,3 +195,21 @@ def test_passwords_that_saslprep_makes_the_same(sluices: Start, postgres: Postgr
     with Wire(front.port) as client:
         refused = login(client, Scram(invalid))
         assert refused and refused["C"] == "28P01"
+
+
+def salt_of(front: Sluice, user: str) -> bytes:
+    with Wire(front.port) as client:
+        scram.mechanisms(client, user=user)
+        challenge = scram.expect(client.send(scram.initial(PLAIN, Scram("x").first())), 11)
+        return dict(part.split(b"=", 1) for part in challenge.split(b","))[b"s"]
+
+
+def test_who_does_not_exist_has_one_salt_in_all_processes(sluices: Start, tls: Path) -> None:
+    """As who does exist: or else it shows, to who asks several of them, or again after a restart."""
+    given = {"client_tls_sslmode": "allow", "client_tls_key_file": tls / "server.key", "client_tls_cert_file": tls / "server.crt"}
+    one, two = (sluices(secrets={"app": PASSWORD}, auth_type="scram-sha-256", **given) for _ in range(2))
+    before = salt_of(one, "nobody")
+    assert salt_of(two, "nobody") == before != salt_of(two, "somebody")
+    one.stop()
+    one.start()
+    assert salt_of(one, "nobody") == before

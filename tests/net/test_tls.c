@@ -360,6 +360,31 @@ write_text(const char *path, const char *text)
 	fclose(f);
 }
 
+START_TEST(who_has_the_same_key_makes_the_same_secret)
+{
+	uint8_t a[TLS_SECRET_BYTES], b[TLS_SECRET_BYTES], other[TLS_SECRET_BYTES];
+	certs_make(&certs);
+	struct tls_context *one = server((struct tls_files){ 0 }), *two = server((struct tls_files){ .resumes = true }),
+	                   *none = context(TLS_FOR_SERVERS, &(struct tls_files){ 0 });
+	EVP_PKEY *new_key = EVP_EC_gen("P-256");
+	certs_reissue(&certs, &(struct cert_plan){ .name = "db.example", .serial = 4 }, new_key);
+	struct tls_context *third = server((struct tls_files){ 0 });
+	EVP_PKEY_free(new_key);
+	ck_assert(tls_context_secret(one, "x", a) && tls_context_secret(two, "x", b));
+	ck_assert_mem_eq(a, b, sizeof(a));
+	ck_assert(tls_context_secret(one, "y", other));
+	ck_assert_mem_ne(a, other, sizeof(a));
+	ck_assert(tls_context_secret(third, "x", other));
+	ck_assert_mem_ne(a, other, sizeof(a));
+	ck_assert(!tls_context_secret(none, "x", other));
+	tls_context_unref(one);
+	tls_context_unref(two);
+	tls_context_unref(third);
+	tls_context_unref(none);
+	certs_remove(&certs);
+}
+END_TEST
+
 START_TEST(mistakes_in_the_files_are_told)
 {
 	char locked[100], empty[100], garbage[100], broken[100], rsa[100];
@@ -437,6 +462,7 @@ main(void)
 		sessions_are_resumed_where_that_is_set_and_within_one_context,
 		the_binding_is_the_hash_that_the_signature_names,
 		the_end_of_certificates_and_lists_is_known,
+		who_has_the_same_key_makes_the_same_secret,
 		mistakes_in_the_files_are_told,
 	};
 	return suite_run("net/tls", rules, sizeof(rules) / sizeof(rules[0]));
