@@ -27,6 +27,7 @@ const char *fault_by_name(enum fault_by by); /* "client", "server", "proxy", "ad
 #define SQLSTATE_FEATURE_NOT_SUPPORTED      "0A000"
 #define SQLSTATE_INVALID_PARAMETER_VALUE    "22023"
 #define SQLSTATE_READ_ONLY_TRANSACTION      "25006"
+#define SQLSTATE_IN_FAILED_TRANSACTION      "25P02"
 #define SQLSTATE_INVALID_STATEMENT_NAME     "26000"
 #define SQLSTATE_INVALID_CURSOR_NAME        "34000"
 #define SQLSTATE_INVALID_AUTHORIZATION      "28000"

@@ -151,6 +151,7 @@ void pool_forgive(struct pool *p);
 /* The queue. */
 void pool_wait(struct pool *p, struct waiter *w, enum lane lane, uint64_t now_us);
 void pool_wait_again(struct pool *p, struct waiter *w); /* to the front, as long as it has waited: what it got was no good */
+void pool_wait_in_front(struct pool *p, struct waiter *w, enum lane lane, uint64_t now_us); /* it was served before */
 void pool_leave(struct waiter *w); /* harmless when not waiting */
 static inline bool
 waiter_is_waiting(const struct waiter *w)

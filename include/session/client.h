@@ -35,6 +35,7 @@ enum client_state {
 	CLIENT_IDLE,
 	CLIENT_WAITING,    /* has a request, needs a server */
 	CLIENT_LINKED,
+	CLIENT_ABORTED,    /* its transaction went with its server; it has not ended it yet: session/client_aborted.c */
 	CLIENT_REPLICATING, /* its server is its own for life: session/replication.h */
 	CLIENT_CANCEL_WAITING, /* its cancel request is for a client of a peer, to which others go first */
 	CLIENT_CANCELLING, /* asked to cancel somebody's query; waits for it to be delivered */
@@ -60,6 +61,7 @@ struct client {
 	uint8_t state;             /* enum client_state; client_enter() only */
 	uint8_t lane;              /* enum lane: by the port it came through */
 	bool in_goes : 1;          /* they go to the server; else they are dropped */
+	bool in_is_data : 1;       /* they answer nothing and are not answered: of a COPY */
 	bool is_unix : 1;          /* through the Unix socket, and not by a balancer for somebody on the network */
 	bool is_admin : 1;         /* console: may do everything */
 	bool console_waits : 1;    /* console: its command waits for something, and is not read from meanwhile */
@@ -71,6 +73,8 @@ struct client {
 	bool is_proxied : 1;       /* began with a PROXY header: who is at the other end of its socket is a balancer */
 	uint8_t minor;             /* of protocol 3 */
 	uint8_t skips;             /* enum client_skips */
+	uint8_t again_count;       /* how often its request was sent again */
+	uint8_t portal_is;         /* CLIENT_ABORTED: enum ending of what it bound last */
 	struct waiter waiter;
 	uint64_t connect_us, since_us; /* connected; entered its state */
 	uint64_t request_us;       /* first message of the current, or last, transaction */
@@ -81,6 +85,9 @@ struct client {
 	struct named *statements;  /* by the client's names */
 	struct buf unnamed;        /* the last unnamed Parse, so that it can follow its client to another server */
 	struct params *params_at_login;
+	struct params *params_before; /* what `params` go back to when the transaction is rolled back; NULL: they are the same */
+	struct buf again;          /* its request, while it waits to be sent again: read as if it had just arrived */
+	char *why_lost;            /* CLIENT_ABORTED: what happened to the server, until it is told; NULL: it was */
 	struct client_login *login; /* until it is logged in */
 	struct console_session *console;
 	struct database *database; /* NULL before login and on the console */
@@ -120,6 +127,17 @@ void client_linked(struct client *c);
 void client_parted(struct client *c);
 
 size_t client_handle(struct client *c, struct view in); /* messages of a client that is logged in */
+void client_handle_again(struct client *c);              /* those of its request that is sent again */
+void client_skip(struct client *c, const struct frame *f, struct view all); /* a message, while c->skips */
+
+/* session/client_aborted.c: its transaction was lost with its server. why: for the error it will read, NULL: it has. */
+void client_abort(struct client *c, const char *why);
+size_t client_aborted_handle(struct client *c, struct view in);
+/* ERROR 40001 (or failover_aborted_sqlstate) into b. */
+void client_add_aborted(const struct client *c, struct buf *b, bool is_block, const char *why);
+void client_add_failed(struct buf *b); /* ERROR 25P02 */
+/* The text of a statement that it has prepared; "" is the unnamed one. No such, or not known: p is NULL. */
+struct view client_statement_text(const struct client *c, const char *name);
 
 const char *client_state_name(enum client_state s); /* SHOW CLIENTS' words */
 const char *client_tag(const struct client *c);     /* "C17": static storage, good for one log line */

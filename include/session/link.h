@@ -16,6 +16,9 @@ void link_give_back(struct server *s);
 /* The client goes away, wherever it is: its server is drained, cleaned or closed. Harmless without a link. */
 void link_abandon(struct client *c);
 
+/* The server is lost, the client is not: they part, and what of the client's names hung on answers is undone. */
+void link_break(struct server *s);
+
 /* Messages of the client that is linked; see the table in client.c. All answer for the whole frame. */
 bool link_may_part(const struct server *s);
 

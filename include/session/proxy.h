@@ -62,6 +62,7 @@ struct proxy_counters {
 	uint64_t cancels_received, cancels_forwarded;
 	uint64_t cancels_passed_on, cancels_lost; /* to peers; for peers that are down */
 	uint64_t client_errors, server_errors; /* protocol violations */
+	uint64_t lost_held, lost_again, lost_aborted, lost_unknown, lost_cut; /* clients whose server was lost: session/lost.h */
 };
 
 struct proxy {

@@ -65,6 +65,13 @@ struct server {
 	uint8_t state;             /* enum server_state; server_enter() only */
 	uint8_t question;
 	bool is_copy_in;           /* reads CopyData: Sync and Flush are ignored by it */
+	bool has_spoken;           /* part of the answer to the client's request has been passed on */
+	bool has_failed;           /* so was an error of it; its ReadyForQuery was not yet */
+	bool is_goodbye_told;      /* its FATAL was passed on: the client knows */
+	bool keeps_all;            /* `kept` is every byte that the client sent since it was last cleared */
+	bool keeps_no_more;        /* data of a COPY follow, which are not kept */
+	uint32_t kept_answered;    /* requests at the front of `kept` that are done */
+	struct buf kept;           /* what the client sent since nothing was owed to it: for the case that this server is lost */
 	uint32_t loose_syncs;      /* sent ahead of a COPY's data: ignored, or, if the COPY failed early, answered */
 	bool is_dying;             /* said FATAL; not used again */
 	bool question_failed;
@@ -97,6 +104,10 @@ void server_enter(struct server *s, enum server_state to, const char *why);
 void server_close(struct server *s, enum fault_by by, const char *why);
 void server_free(struct server *s); /* proxy_reap only */
 
+/* Close it because it is gone, or cannot be used any more though its client did no wrong: the client is settled with, and
+ * keeps its connection if that can be (session/lost.h). */
+void server_lost(struct server *s, enum fault_by by, const char *why);
+
 /* Free again after a link, a question or a cancel: close it, clean it, or give it back to the pool. */
 void server_release(struct server *s);
 void server_ask(struct server *s, enum question q, const char *sql);
@@ -109,6 +120,29 @@ static inline struct server *
 server_of_slot(struct slot *slot)
 {
 	return node_owner(slot, struct server, slot);
+}
+
+/* Nothing is owed to its client: what it says from now on is kept anew. */
+static inline void
+server_keep_anew(struct server *s, bool is_between_messages)
+{
+	buf_clear(&s->kept);
+	s->kept_answered = 0;
+	s->has_spoken = s->has_failed = s->keeps_no_more = false;
+	s->keeps_all = is_between_messages;
+}
+
+enum { KEPT_MAX = 16 * 1024, KEPT_ROOM_IDLE = 1024 };
+
+static inline void
+server_keep(struct server *s, struct view v)
+{
+	if (s->keeps_no_more || !s->keeps_all)
+		return;
+	if (s->kept.n + v.n > KEPT_MAX)
+		s->keeps_all = false;
+	else
+		buf_add(&s->kept, v);
 }
 
 /* session/server_answers.c */

@@ -391,6 +391,11 @@ static const struct {
 	PROCESS("cancels_forwarded", cancels_forwarded, "Cancel requests sent to servers"),
 	PROCESS("cancels_passed_on", cancels_passed_on, "Cancel requests passed on to peers"),
 	PROCESS("cancels_lost", cancels_lost, "Cancel requests for peers that could not be reached"),
+	PROCESS("lost_held", lost_held, "Servers lost with nothing of their client in flight: it noticed nothing"),
+	PROCESS("lost_again", lost_again, "Requests sent again to another server, after theirs was lost"),
+	PROCESS("lost_aborted", lost_aborted, "Transactions rolled back because their server was lost (40001)"),
+	PROCESS("lost_unknown", lost_unknown, "Requests whose outcome is unknown because their server was lost (08007)"),
+	PROCESS("lost_cut", lost_cut, "Clients that could not be kept when their server was lost"),
 };
 
 static void

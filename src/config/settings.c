@@ -81,6 +81,12 @@ const struct setting_word patroni_tls_verify_words[] = {
 	{ 0 },
 };
 
+static const struct setting_word aborted_sqlstates[] = {
+	{ "40001", ABORTED_40001, NULL },
+	{ "57P01", ABORTED_57P01, NULL },
+	{ 0 },
+};
+
 static const struct setting_word log_formats[] = {
 	{ "text", LOG_FORMAT_TEXT, NULL },
 	{ "json", LOG_FORMAT_JSON, NULL },
@@ -254,6 +260,12 @@ const struct setting setting_rows[] = {
 	  .type = SETTING_ENUM, .at = offsetof(struct settings, read_fallback), .words = read_fallback_words,
 	  .preset = "leader", .applies = APPLIES_ON_RELOAD,
 	  .text = "Where reads of read_port go when no replica is fit: to the leader, wait for one, or be refused.", },
+	{ .name = "failover_aborted_sqlstate",
+	  .group = "Cluster",
+	  .type = SETTING_ENUM, .at = offsetof(struct settings, failover_aborted_sqlstate), .words = aborted_sqlstates,
+	  .preset = "40001", .applies = APPLIES_ON_RELOAD,
+	  .text = "SQLSTATE of the error by which a client learns that its transaction was rolled back with its server: 40001, which "
+	          "many programs answer by repeating the transaction, or 57P01. Its connection stays either way.", },
 	{ .name = "pool_mode",
 	  .group = "Pooling",
 	  .type = SETTING_ENUM, .at = offsetof(struct settings, pool_mode), .words = pool_mode_words,

@@ -115,6 +115,14 @@ pool_wait_again(struct pool *p, struct waiter *w)
 }
 
 void
+pool_wait_in_front(struct pool *p, struct waiter *w, enum lane lane, uint64_t now_us)
+{
+	w->lane = lane;
+	w->since_us = now_us;
+	pool_wait_again(p, w);
+}
+
+void
 pool_leave(struct waiter *w)
 {
 	node_remove(&w->node);

@@ -308,7 +308,7 @@ cancel_on_second(struct proxy *x)
 			struct server *s = k->target;
 			log_warning("cancel", "cancel_wait_timeout: a cancel request was not answered");
 			if (s && k->is_sent) /* it may still strike: whoever gets this server next must not be hit */
-				server_close(s, FAULT_BY_SERVER, "a cancel request to it was not answered");
+				server_lost(s, FAULT_BY_SERVER, "a cancel request to it was not answered");
 			cancel_finish(k);
 			again = true;
 			break;

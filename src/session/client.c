@@ -38,7 +38,8 @@ static const struct {
 	[CLIENT_LEARNING] = { "active", IN(IDLE) | IN(WELCOME) | IN(REPLICATING) | IN(CLOSED) },
 	[CLIENT_IDLE] = { "idle", IN(WAITING) | IN(LINKED) | IN(CLOSED) },
 	[CLIENT_WAITING] = { "waiting", IN(LINKED) | IN(IDLE) | IN(CLOSED) },
-	[CLIENT_LINKED] = { "active", IN(IDLE) | IN(CLOSED) },
+	[CLIENT_LINKED] = { "active", IN(IDLE) | IN(WAITING) | IN(ABORTED) | IN(CLOSED) },
+	[CLIENT_ABORTED] = { "aborted", IN(IDLE) | IN(CLOSED) },
 	[CLIENT_REPLICATING] = { "active", IN(CLOSED) },
 	[CLIENT_CANCEL_WAITING] = { "waiting_cancel_req", IN(CANCELLING) | IN(CLOSED) },
 	[CLIENT_CANCELLING] = { "active_cancel_req", IN(CLOSED) },
@@ -116,7 +117,7 @@ client_on_blocked(void *owner)
 	struct client *c = owner;
 	if (c->link)
 		stream_pause(&c->link->stream);
-	if (c->state == CLIENT_IDLE || c->state == CLIENT_LINKED || c->state == CLIENT_CONSOLE)
+	if (c->state == CLIENT_IDLE || c->state == CLIENT_LINKED || c->state == CLIENT_ABORTED || c->state == CLIENT_CONSOLE)
 		stream_pause(&c->stream);
 }
 
@@ -127,7 +128,7 @@ client_on_drained(void *owner)
 	if (c->link)
 		stream_resume(&c->link->stream);
 	bool console_waits = c->state == CLIENT_CONSOLE && c->console_waits;
-	if (c->state == CLIENT_IDLE || (c->state == CLIENT_CONSOLE && !console_waits) ||
+	if (c->state == CLIENT_IDLE || c->state == CLIENT_ABORTED || (c->state == CLIENT_CONSOLE && !console_waits) ||
 	    (c->state == CLIENT_LINKED && !c->link->stream.is_blocked))
 		stream_resume(&c->stream);
 }
@@ -317,6 +318,9 @@ client_free(struct client *c)
 	buf_free(&c->unnamed);
 	params_unref(c->params);
 	params_unref(c->params_at_login);
+	params_unref(c->params_before);
+	buf_free(&c->again);
+	heap_free(c->why_lost);
 	heap_free(c);
 }
 
@@ -344,7 +348,9 @@ client_linked(struct client *c)
 	}
 	client_enter(c, CLIENT_LINKED, "its turn has come");
 	c->tells_wait = false;
-	if (!c->link->stream.is_blocked)
+	if (c->again.n > 0)
+		client_handle_again(c);
+	if (c->state == CLIENT_LINKED && !c->link->stream.is_blocked)
 		stream_resume(&c->stream);
 }
 
@@ -355,6 +361,8 @@ client_parted(struct client *c)
 		c->is_discarding = false;
 		params_replace(&c->params, params_ref(c->params_at_login));
 	}
+	if (c->params_before)
+		params_replace(&c->params_before, NULL);
 	client_enter(c, CLIENT_IDLE, "transaction is over");
 	if (c->proxy->state == PROXY_STOPPING || c->proxy->state == PROXY_STOPPING_SERVERS) {
 		client_fail(c, &(struct fault){ .by = FAULT_BY_ADMIN, .sqlstate = SQLSTATE_ADMIN_SHUTDOWN,
@@ -401,6 +409,10 @@ client_on_data(void *owner, struct view in)
 	case CLIENT_IDLE:
 	case CLIENT_LINKED:
 		return client_handle(c, in);
+	case CLIENT_ABORTED: {
+		size_t used = client_aborted_handle(c, in);
+		return c->state == CLIENT_IDLE && used < in.n ? used + client_handle(c, view_from(in, used)) : used;
+	}
 	case CLIENT_STARTUP:
 	case CLIENT_AUTH: {
 		size_t used = client_login_on_data(c, in);

@@ -67,6 +67,7 @@ forward(struct client *c, const struct frame *f, struct view all)
 	stream_send(&c->link->stream, all);
 	c->in_left = f->size - (uint32_t)all.n;
 	c->in_goes = true;
+	c->in_is_data = false;
 }
 
 static void
@@ -81,6 +82,8 @@ owe(struct client *c, struct owed_item item)
 {
 	struct owed *o = &c->link->owed;
 	if (o->is_skipping && !(item.what == OWED_SYNC)) {
+		if (owed_ends_with_ready(item.what))
+			c->link->keeps_all = false; /* no ReadyForQuery for it: they could not be counted */
 		/* The server will ignore the message, so nothing is owed for it, and what it was to change is not changed. */
 		if (item.named && item.what == OWED_CLOSE)
 			named_list(&c->statements, item.named);
@@ -332,6 +335,7 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 	stream_send(&s->stream, view_from(f->body, head.head_bytes));
 	c->in_left = f->size - (uint32_t)all.n;
 	c->in_goes = true;
+	c->in_is_data = false;
 	return FLOW_MORE;
 }
 
@@ -458,9 +462,10 @@ client_run_copy(struct client *c, const struct frame *f, struct view all)
 	if (f->type == FE_COPY_DONE || f->type == FE_COPY_FAIL) {
 		if (!c->link->is_copy_in && !owed_is_empty(&c->link->owed))
 			owe(c, (struct owed_item){ .what = OWED_COPY_END });
-		c->link->is_copy_in = false;
+		c->link->is_copy_in = c->link->keeps_no_more = false;
 	}
 	forward(c, f, all);
+	c->in_is_data = true;
 	return FLOW_MORE;
 }
 
@@ -492,6 +497,18 @@ static const struct client_rule {
 	[FE_TERMINATE] = { INTAKE_WHOLE, client_run_terminate },
 };
 
+struct view
+client_statement_text(const struct client *c, const char *name)
+{
+	const struct named *named = name[0] ? named_find(c->statements, name) : NULL;
+	struct parse_message parse;
+	struct frame f;
+	if (named)
+		return view_of(named->statement->key + named->statement->types_bytes, named->statement->query_bytes);
+	bool has_unnamed = name[0] == '\0' && frame_peek(buf_view(&c->unnamed), UINT32_MAX, &f) == FRAME_OK;
+	return has_unnamed && parse_read(f.body, &parse) ? parse.query : (struct view){ 0 };
+}
+
 /* ---- a request that was cancelled while it waited ---- */
 
 void
@@ -506,12 +523,13 @@ client_cancel_waiting(struct client *c)
 	buf_free(&b);
 	c->skips = SKIPS_FIRST;
 	client_enter(c, CLIENT_IDLE, "cancelled while waiting");
+	client_handle_again(c); /* skipped, if it is known already */
 	stream_resume(&c->stream);
 }
 
 /* What belongs to the cancelled request: a Query, or everything up to the next Sync. Then the client may go on. */
-static void
-skip(struct client *c, const struct frame *f, struct view all)
+void
+client_skip(struct client *c, const struct frame *f, struct view all)
 {
 	bool is_simple = f->type == FE_QUERY || f->type == FE_FUNCTION_CALL;
 	drop(c, f, all);
@@ -520,7 +538,7 @@ skip(struct client *c, const struct frame *f, struct view all)
 		return;
 	}
 	struct buf b = { 0 };
-	reply_ready(&b, 'I');
+	reply_ready(&b, c->state == CLIENT_ABORTED ? 'E' : 'I');
 	client_send(c, buf_view(&b));
 	buf_free(&b);
 	c->skips = SKIPS_NOTHING;
@@ -537,11 +555,25 @@ client_pass_rest(struct client *c, struct view part)
 		link_part(c->link);
 }
 
+void
+client_handle_again(struct client *c)
+{
+	struct buf b = c->again;
+	c->again = (struct buf){ 0 };
+	if (b.n > 0 && client_handle(c, buf_view(&b)) < b.n && c->state != CLIENT_CLOSED)
+		client_protocol_error(c, "a request could not be sent again");
+	if (c->link)
+		stream_flush(&c->link->stream); /* it may hold views of b */
+	buf_free(&b);
+}
+
 size_t
 client_handle(struct client *c, struct view in)
 {
 	size_t at = 0;
 	uint32_t max = (uint32_t)c->proxy->config->settings.max_packet_size_bytes;
+	struct server *kept_by = c->link && !c->link->keeps_no_more ? c->link : NULL;
+	size_t kept_from = 0;
 	if (c->state == CLIENT_LINKED && c->query_us == 0)
 		c->query_us = clock_now_us();
 	while (at < in.n && (c->state == CLIENT_IDLE || c->state == CLIENT_LINKED)) {
@@ -549,6 +581,8 @@ client_handle(struct client *c, struct view in)
 			struct view part = view_part(in, at, c->in_left);
 			at += part.n;
 			client_pass_rest(c, part);
+			if (c->link == NULL)
+				kept_by = NULL;
 			continue;
 		}
 		struct frame f;
@@ -571,15 +605,21 @@ client_handle(struct client *c, struct view in)
 		}
 		struct view all = view_part(in, at, f.size);
 		if (c->skips != SKIPS_NOTHING && f.type != FE_TERMINATE) {
-			skip(c, &f, all);
+			client_skip(c, &f, all);
 			at += all.n;
 			continue;
 		}
 		enum flow flow = rule->run(c, &f, all);
 		if (flow != FLOW_MORE)
 			break;
+		if (c->link != kept_by) { /* its first message, or the first after data of a COPY */
+			kept_by = c->link;
+			kept_from = at;
+		}
 		at += all.n;
 	}
+	if (c->link && c->link == kept_by)
+		server_keep(kept_by, view_part(in, kept_from, at - kept_from));
 	if (c->database)
 		c->database->stats.bytes_received += at;
 	return at;

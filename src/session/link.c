@@ -31,6 +31,7 @@ link_join(struct client *c, struct server *s)
 		c->query_us = now; /* waiting is not running */
 	s->is_soiled = true;
 	s->question_failed = false;
+	server_keep_anew(s, true);
 	slot_enter(&s->slot, s->slot.at, SLOT_ACTIVE, now);
 	server_enter(s, SERVER_LINKED, "given to a client");
 	c->pool->database->stats.assignments++;
@@ -69,6 +70,7 @@ account(struct client *c, struct server *s)
 {
 	c->linked_count++;
 	c->query_us = 0;
+	c->again_count = 0;
 }
 
 void
@@ -90,6 +92,25 @@ link_give_back(struct server *s)
 	s->link->link = NULL;
 	s->link = NULL;
 	server_release(s);
+}
+
+void
+link_break(struct server *s)
+{
+	struct client *c = s->link;
+	while (!owed_is_empty(&s->owed)) { /* newest first */
+		struct owed_item item = owed_pop_last(&s->owed);
+		if (item.named && item.what == OWED_PARSE)
+			named_unlist(&c->statements, item.named);
+		else if (item.named)
+			named_list(&c->statements, item.named);
+		owed_item_fini(&item);
+	}
+	c->linked_count++;
+	c->query_us = 0;
+	c->is_stalled = c->is_discarding = false;
+	c->link = NULL;
+	s->link = NULL;
 }
 
 void
@@ -140,8 +161,10 @@ link_pop_ours(struct server *s)
 	}
 	while (owed_is_ours(&s->owed)) {
 		struct owed_item item = owed_pop(&s->owed);
-		if (s->link && item.to == OWED_BY_US)
+		if (s->link && item.to == OWED_BY_US) {
 			answer_ours(s->link, &item);
+			s->has_spoken = true;
+		}
 		owed_item_fini(&item);
 	}
 }
@@ -200,7 +223,8 @@ link_on_error(struct server *s)
 		undo(s, &item, sync);
 	}
 	for (uint32_t i = 0; i < sync; i++)
-		owed_pop(o);
+		if (owed_ends_with_ready(owed_pop(o).what))
+			s->keeps_all = false; /* a request that will have no ReadyForQuery: they could not be counted */
 	o->is_skipping = !has_sync;
 	if (!has_sync)
 		o->is_open = true; /* a Query that seemed to close the row of messages was skipped with them */

@@ -46,7 +46,7 @@ cut_old_leader(struct proxy *x, const struct cluster_load *load)
 		snprintf(why, sizeof(why), "the leader is now %.*s", MEMBER_NAME_MAX - 1, leader->name);
 		s->slot.is_close_needed = true;
 		if (s->state != SERVER_CLOSED)
-			server_close(s, s->replication ? FAULT_BY_PROXY : FAULT_BY_SERVER, why);
+			server_lost(s, s->replication ? FAULT_BY_PROXY : FAULT_BY_SERVER, why);
 	}
 }
 

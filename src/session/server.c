@@ -83,7 +83,7 @@ server_on_end(void *owner, enum stream_end why, const char *text)
 	}
 	if (!s->is_dying)
 		report(s, SESSION_BROKE);
-	server_close(s, FAULT_BY_SERVER, s->is_dying ? s->why_dying : text);
+	server_lost(s, FAULT_BY_SERVER, s->is_dying ? s->why_dying : text);
 }
 
 static void
@@ -144,11 +144,18 @@ tell_client(struct client *c, const struct server *s, enum fault_by by, const ch
 		return;
 	}
 	bool is_unknown = !owed_is_empty(&s->owed);
+	bool was_session = c->pool->rules.pool_mode == POOL_MODE_SESSION && c->state == CLIENT_LINKED;
+	char detail[300];
+	if (was_session)
+		snprintf(detail, sizeof(detail), "%s. With pool_mode = session the server is the session: what it held can't be rebuilt.",
+		         why);
 	struct fault f = {
 		.by = FAULT_BY_SERVER,
-		.sqlstate = is_unknown ? SQLSTATE_TRANSACTION_UNKNOWN : SQLSTATE_CONNECTION_FAILURE,
+		.sqlstate = was_session  ? SQLSTATE_ADMIN_SHUTDOWN
+		            : is_unknown ? SQLSTATE_TRANSACTION_UNKNOWN
+		                         : SQLSTATE_CONNECTION_FAILURE,
 		.text = "server connection was lost",
-		.detail = why,
+		.detail = was_session ? detail : why,
 		.hint = is_unknown ? "Whether the statement in flight took effect is not known: check before you repeat it."
 		                   : NULL,
 	};
@@ -215,6 +222,7 @@ server_free(struct server *s)
 	params_unref(s->params_wanted);
 	holdings_clear(&s->holdings);
 	buf_free(&s->key);
+	buf_free(&s->kept);
 	heap_free(s);
 }
 
@@ -278,6 +286,8 @@ server_release(struct server *s)
 	}
 	if (s->owed.room > OWED_ROOM_KEPT) /* one long pipeline shall not be remembered by its memory */
 		owed_free(&s->owed);
+	if (s->kept.room > KEPT_ROOM_IDLE)
+		buf_free(&s->kept);
 	if (s->state != SERVER_IDLE)
 		server_enter(s, SERVER_IDLE, "free");
 	slot_enter(&s->slot, s->slot.at, SLOT_IDLE, clock_now_us());

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "session/client.h"
 #include "session/link.h"
+#include "session/lost.h"
 #include "session/replication.h"
 #include "session/server.h"
 #include "wire/reply.h"
@@ -42,8 +43,10 @@ answers_client(const struct server *s)
 static void
 pass(struct server *s, const struct frame *f, struct view all, bool goes)
 {
-	if (goes)
+	if (goes) {
 		stream_send(&s->link->stream, all);
+		s->has_spoken = true;
+	}
 	s->in_left = f->size - (uint32_t)all.n;
 	s->in_goes = goes;
 }
@@ -183,7 +186,7 @@ server_run_copy_in(struct server *s, const struct frame *f, struct view all)
 		buf_free(&b);
 		return true;
 	}
-	s->is_copy_in = true;
+	s->is_copy_in = s->keeps_no_more = true;
 	return true;
 }
 
@@ -204,6 +207,8 @@ count_ready(struct server *s, struct client *c)
 	c->query_us = owed_is_empty(&s->owed) ? 0 : now;
 	if (s->status == 'I') {
 		stats->transactions++;
+		if (c->params_before)
+			params_replace(&c->params_before, NULL);
 		stats->transaction_us += now - s->linked_us;
 		s->linked_us = now;
 	}
@@ -258,11 +263,15 @@ server_run_ready(struct server *s, const struct frame *f, struct view all)
 	if (goes) {
 		stream_send(&s->link->stream, all);
 		count_ready(s, s->link);
+		s->kept_answered++;
+		s->has_spoken = s->has_failed = false;
 	}
 	link_pop_ours(s);
 	go_on(s->link);
 	if (!owed_is_empty(&s->owed))
 		return true;
+	if (s->link)
+		server_keep_anew(s, s->link->in_left == 0);
 	switch ((enum server_state)s->state) {
 	case SERVER_LINKED:
 		if (link_may_part(s)) {
@@ -333,6 +342,12 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 	if (e.sqlstate && strcmp(e.sqlstate, SQLSTATE_READ_ONLY_TRANSACTION) == 0 && !s->slot.is_standby && s->knows_role)
 		cluster_poll_now(s->pool->database->load->cluster, "a server refused a write: read-only transaction");
 
+	if (is_fatal && s->link && s->link->state == CLIENT_LINKED && s->link->pool->rules.pool_mode != POOL_MODE_SESSION &&
+	    lost_is_meant(e.severity_nonlocal ? e.severity_nonlocal : e.severity, e.sqlstate)) {
+		server_lost(s, FAULT_BY_SERVER, s->why_dying); /* nothing but the end of the stream follows */
+		return false;
+	}
+	s->is_goodbye_told = is_fatal;
 	struct owed_item *first = owed_first(&s->owed);
 	if (first == NULL) {
 		if (!is_fatal)
@@ -370,6 +385,7 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 		goes = false;
 	}
 	pass(s, f, all, goes);
+	s->has_failed = s->link != NULL;
 	link_on_error(s);
 	go_on(s->link); /* no ReadyForQuery comes before its next Sync */
 	if (s->state == SERVER_DRAINING && owed_is_empty(&s->owed))
@@ -389,8 +405,11 @@ server_run_parameter(struct server *s, const struct frame *f, struct view all)
 	struct owed_item *first = owed_first(&s->owed);
 	bool is_ours = first && first->to == OWED_TO_NOBODY && owed_ends_with_ready(first->what);
 	if (s->link && !is_ours) {
-		if (s->link->params && !param_is_fact(name))
+		if (s->link->params && !param_is_fact(name)) {
+			if (s->link->params_before == NULL)
+				s->link->params_before = params_ref(s->link->params);
 			params_replace(&s->link->params, params_ref(s->params));
+		}
 		stream_send(&s->link->stream, all);
 	}
 	return true;

@@ -232,6 +232,12 @@ client_on_second(struct client *c)
 		else if (is_over(c->since_us, rules.client_idle_timeout_us))
 			time_out(c, SQLSTATE_IDLE_SESSION_TIMEOUT, "client_idle_timeout");
 		return;
+	case CLIENT_ABORTED:
+		if (x->state == PROXY_STOPPING_SERVERS)
+			time_out(c, SQLSTATE_ADMIN_SHUTDOWN, "server shutting down");
+		else if (is_over(c->since_us, rules.idle_transaction_timeout_us))
+			time_out(c, SQLSTATE_IDLE_TRANSACTION_TIMEOUT, "idle transaction timeout");
+		return;
 	case CLIENT_WELCOME:
 	case CLIENT_WAITING:
 		if (hold_refuse_late(c, rules.failover_hold_timeout_us))

@@ -90,6 +90,6 @@ suspend_on_second(struct proxy *x)
 	{
 		struct server *s = node_owner(m, struct server, node);
 		if (s->stream.is_suspended && has_to_say(&s->stream))
-			server_close(s, FAULT_BY_SERVER, "suspend_timeout");
+			server_lost(s, FAULT_BY_SERVER, "suspend_timeout");
 	}
 }

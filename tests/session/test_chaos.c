@@ -4,7 +4,8 @@
  * The servers know just enough of PostgreSQL to answer: a statement "row MARK" gives a row with the mark, and so on. Every
  * client's marks begin with its own number, or with "all". Clients send in pieces, leave at any byte, stop reading; servers
  * refuse, die, stop in the middle of a message, and now and then say what nobody asked for. Some clients replicate: the
- * server that was opened for one hears of nobody else, and nobody else hears of it. CHAOS_SEED and CHAOS_STEPS.
+ * server that was opened for one hears of nobody else, and nobody else hears of it. Whatever dies when: no "put NUMBER" is
+ * run twice, and nobody reads more ReadyForQuery than he has asked for. CHAOS_SEED and CHAOS_STEPS.
  */
 #include <check.h>
 #include <stdarg.h>
@@ -23,12 +24,13 @@
 #include "speak.h"
 #include "wire/request.h"
 
-enum { CLIENTS = 10, SERVERS = 10, NAMES = 24 };
+enum { CLIENTS = 10, SERVERS = 10, NAMES = 24, PUTS = 1 << 16 };
 
 struct person {
 	struct wire *wire;
 	struct buf says;       /* not delivered yet */
 	unsigned number;       /* of a client: in its marks */
+	unsigned asked, answered; /* of a client: what a ReadyForQuery answers; those */
 	unsigned owner;        /* of a server that replicates: the number of the client that it was opened for */
 	bool is_replicating, is_both; /* of a client; of a server: in a CopyBoth */
 	bool is_standby;       /* of a server: has said so */
@@ -56,7 +58,8 @@ struct person {
 static struct person clients[CLIENTS], servers[SERVERS];
 static struct proxy *x;
 static uint64_t seed, playing;
-static unsigned numbers;
+static unsigned numbers, puts_asked, kept_alive;
+static uint8_t puts_run[PUTS];
 static bool is_cluster;
 static uint16_t leader_port;
 
@@ -89,8 +92,10 @@ say(struct person *p, bool is_server, const char *format, ...)
 	trace(p, is_server, "says", line);
 	struct words w;
 	const char *at = line;
-	while (words_next(&at, &w))
+	while (words_next(&at, &w)) {
 		expect(speak(&p->says, &w, is_server), "%s", line);
+		p->asked += strcmp(w.at[0], "Sync") == 0 || strcmp(w.at[0], "Query") == 0;
+	}
 }
 
 /* ---- servers ---- */
@@ -156,6 +161,11 @@ server_run(struct person *s, const char *text, bool is_simple)
 	} else if (strstr(text, "deallocate all") || strstr(text, "DISCARD ALL")) {
 		memset(s->texts, 0, sizeof(s->texts));
 		say(s, true, "CommandComplete \"%s\"", strstr(text, "DISCARD") ? "DISCARD ALL" : "DEALLOCATE ALL");
+		return true;
+	} else if (strncmp(text, "put ", 4) == 0) {
+		unsigned put = (unsigned)atoi(text + 4);
+		expect(puts_run[put % PUTS]++ == 0, "%s is run twice", text);
+		say(s, true, "CommandComplete \"INSERT 0 1\"");
 		return true;
 	} else if (strncmp(text, "row ", 4) == 0) {
 		say(s, true, "DataRow %s | CommandComplete \"SELECT 1\"", text + 4);
@@ -302,11 +312,11 @@ server_acts(struct person *s)
 			fake_refused(s->wire);
 		return;
 	}
-	if (dice < 4) {
+	if (dice < 10) {
 		fake_end(s->wire);
-	} else if (dice < 7) {
+	} else if (dice < 13) {
 		say(s, true, "NoticeResponse NOTICE 00000 \"something that is of no interest\"");
-	} else if (dice < 9) {
+	} else if (dice < 15) {
 		static const char *const odd[] = { "ReadyForQuery I", "DataRow foreign", "ParseComplete", "CopyInResponse",
 			"ErrorResponse FATAL 57P01 bye", "ErrorResponse ERROR XX000 out", "raw 00", "CommandComplete X" };
 		say(s, true, "%s", odd[below(8)]);
@@ -366,7 +376,13 @@ client_asks(struct person *c)
 {
 	unsigned n = c->number;
 	for (unsigned more = 1 + below(3); more > 0; more--)
-		switch (below(16)) {
+		switch (below(18)) {
+		case 16: say(c, false, "Query \"put %u\"", ++puts_asked % PUTS); break;
+		case 17:
+			++puts_asked;
+			say(c, false, "Parse p%u \"put %u\" | Bind \"\" p%u | Execute | Close S p%u | Sync", puts_asked, puts_asked % PUTS,
+			    puts_asked, puts_asked);
+			break;
 		case 0: say(c, false, "Query \"row c%u\"", n); break;
 		case 1: say(c, false, "Query begin"); break;
 		case 2: say(c, false, "Query commit"); break;
@@ -405,6 +421,10 @@ client_hears(struct person *c)
 		if (strcmp(w.at[0], "DataRow") == 0 && strcmp(w.at[1], "foreign") != 0)
 			expect(strcmp(w.at[1], mark) == 0 || strncmp(w.at[1], "all", 3) == 0, "c%u has got the row of %s",
 			              c->number, w.at[1]);
+		if (strcmp(w.at[0], "ReadyForQuery") == 0)
+			expect(c->is_replicating || c->answered++ <= c->asked, "c%u is ready more often than asked", c->number);
+		if (strcmp(w.at[0], "ErrorResponse") == 0 && strcmp(w.at[1], "ERROR") == 0)
+			kept_alive += strcmp(w.at[2], "40001") == 0 || strcmp(w.at[2], "08007") == 0;
 		if (strcmp(w.at[0], "BackendKeyData") == 0) {
 			c->pid = (uint32_t)strtoul(w.at[1], NULL, 10);
 			c->key_bytes = size - 9;
@@ -511,7 +531,8 @@ play(uint64_t with_seed, unsigned steps)
 	static char *environment[] = { NULL };
 	char text[800];
 	seed = playing = with_seed;
-	numbers = 0;
+	numbers = puts_asked = kept_alive = 0;
+	memset(puts_run, 0, sizeof(puts_run));
 	clock_set(1000 * SECOND_US);
 	is_cluster = with_seed % 3 == 0;
 	leader_port = 7001;
@@ -531,10 +552,10 @@ play(uint64_t with_seed, unsigned steps)
 	for (unsigned i = 0; i < steps && fake_has_room(); i++)
 		step();
 	if (getenv("CHAOS_SEED") && x->databases)
-		printf("%lu transactions, %lu clients, %lu servers, %lu violations by servers, %lu cancels\n",
+		printf("%lu transactions, %lu clients, %lu servers, %lu violations by servers, %lu cancels, %u puts, %u told of a loss\n",
 		       (unsigned long)x->databases->stats.transactions, (unsigned long)x->counters.clients_accepted,
 		       (unsigned long)x->counters.servers_opened, (unsigned long)x->counters.server_errors,
-		       (unsigned long)x->counters.cancels_forwarded);
+		       (unsigned long)x->counters.cancels_forwarded, puts_asked, kept_alive);
 	proxy_free(x);
 	for (int i = 0; i < CLIENTS; i++)
 		buf_free(&clients[i].says);

@@ -1,0 +1,86 @@
+/*
+ * session/lost.h - what becomes of a client whose server is lost, from what is known of its request. The whole answer is
+ * the table in session/lost.c; nothing here touches a connection. Who carries it out: session/server_lost.c.
+ *
+ * Two things must never happen: that a statement is run twice although it may have changed something the first time, and
+ * that a client is told more than is known.
+ */
+#ifndef SESSION_LOST_H
+#define SESSION_LOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/view.h"
+
+/* What is known. What is not known is set as it is worst: LOST_EXECUTES and LOST_MAY_END set, all that helps unset. */
+enum lost_sign {
+	LOST_TORN     = 1 << 0,  /* half a message of the server's has been passed on */
+	LOST_SESSION  = 1 << 1,  /* pool_mode = session: the server was the session */
+	LOST_BLOCK    = 1 << 2,  /* inside a transaction block */
+	LOST_FAILED   = 1 << 3,  /* a failed one */
+	LOST_OWED     = 1 << 4,  /* the client waits for an answer */
+	LOST_OPEN     = 1 << 5,  /* its last messages have no Sync behind them yet, or data of a COPY are still to come */
+	LOST_SKIPPING = 1 << 6,  /* it has read an error, and no ReadyForQuery yet */
+	LOST_SPOKEN   = 1 << 7,  /* part of the answer has been passed on */
+	LOST_SEVERAL  = 1 << 8,  /* more than one request is unanswered */
+	LOST_HALF     = 1 << 9,  /* nothing but the first part of one message has come from the client */
+	LOST_KEPT     = 1 << 10, /* we have every byte that the client has sent for it */
+	LOST_EXECUTES = 1 << 11, /* something was, or may have been, sent that runs a statement */
+	LOST_HARMLESS = 1 << 12, /* all of it can be run again: it certainly changes nothing */
+	LOST_MAY_END  = 1 << 13, /* something in it may have committed */
+	LOST_ENDS     = 1 << 14, /* it is one ROLLBACK, or one COMMIT of a failed transaction: nothing else */
+	LOST_PLAIN    = 1 << 15, /* nothing in it commits before the Sync, or the end of the data, that has not come */
+	LOST_TRIED    = 1 << 16, /* it was sent again before, as often as may be */
+};
+enum { LOST_SIGNS = 17 };
+
+enum lost_verdict {
+	LOST_HOLD,      /* nothing is lost: as if there had never been a server */
+	LOST_AGAIN,     /* the request goes to another server, and the client does not notice */
+	LOST_SKIP,      /* no error, only ReadyForQuery in its place: what comes up to a Sync is skipped as the server would have */
+	LOST_LATER,     /* the transaction is gone; the next message will hear of it */
+	LOST_ROLLBACK,  /* what was asked for has come about: answered by us as PostgreSQL would */
+	LOST_ABORTED,   /* ERROR 40001, and the transaction is a failed one */
+	LOST_NOT_DONE,  /* ERROR 40001 outside of a transaction: certainly nothing has changed */
+	LOST_UNKNOWN,   /* ERROR 08007 */
+	LOST_CUT,       /* FATAL 57P01 */
+	LOST_CUT_SHORT, /* the connection ends without a word: there is no place for one */
+	LOST_VERDICTS
+};
+
+struct lost_row {
+	const char *name;
+	uint32_t with, without; /* signs */
+	enum lost_verdict verdict;
+};
+
+extern const struct lost_row lost_rows[];
+extern const size_t lost_row_count;
+
+const struct lost_row *lost_judge(uint32_t signs); /* the first row that fits; there always is one */
+
+const char *lost_verdict_name(enum lost_verdict verdict); /* for the log */
+
+/* Of a FATAL: is the server being lost, or does it concern this session alone (then its client reads it as it is)? */
+bool lost_is_meant(const char *severity, const char *sqlstate);
+
+/*
+ * What the client's messages tell: LOST_EXECUTES, LOST_HARMLESS, LOST_MAY_END, LOST_ENDS, LOST_PLAIN, and LOST_BLOCK when
+ * they begin a block themselves. `kept` is all of them since the last ReadyForQuery for which nothing was left to answer;
+ * `answered` requests at its front are done. The text of a statement prepared before: text_of, empty view if unknown.
+ */
+struct lost_request {
+	struct view kept;
+	uint32_t answered;
+	uint32_t had;       /* LOST_BLOCK, LOST_FAILED: as it was when the first of the others was sent */
+	bool is_standby;    /* their server was a standby, which can't have changed anything */
+	struct view (*text_of)(const void *context, const char *name);
+	const void *context;
+};
+
+uint32_t lost_read(const struct lost_request *request);
+#define LOST_NOTHING_KNOWN ((uint32_t)(LOST_EXECUTES | LOST_MAY_END))
+
+#endif
