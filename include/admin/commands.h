@@ -40,11 +40,13 @@ enum wait_for {
 	WAIT_FOR_NO_SERVERS, /* PAUSE: all server connections are closed */
 	WAIT_FOR_NO_OLD,     /* WAIT_CLOSE: those that are to be closed are */
 	WAIT_FOR_SILENCE,    /* SUSPEND: all that was under way has been sent */
+	WAIT_FOR_SWITCHOVER, /* it is over, one way or the other */
 };
 
 struct command_wait {
 	enum wait_for what;
 	char          database[DATABASE_NAME_MAX]; /* "": all */
+	uint64_t      switchover;                  /* its number */
 };
 
 struct command_run {
@@ -65,8 +67,10 @@ enum wait_result {
 	WAIT_GOES_ON,
 	WAIT_IS_OVER,
 	WAIT_IS_VOID, /* it will never be: somebody resumed */
+	WAIT_FAILED,  /* it was tried */
 };
-enum wait_result command_wait_ask(const struct command_wait *w, struct proxy *x);
+/* *words: what there is to say about it; often nothing. */
+enum wait_result command_wait_ask(const struct command_wait *w, struct proxy *x, struct text *words);
 
 /* The client wants its command cancelled: undo the pause it waits for. It has left: undo its SUSPEND. */
 void command_wait_cancel(const struct command_wait *w, struct proxy *x);

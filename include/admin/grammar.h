@@ -1,7 +1,7 @@
 /*
  * admin/grammar.h - the console's language: a word, perhaps an argument, perhaps a semicolon; or SET key = value. Pure.
  *
- *   COMMAND [argument] [;]          SET key = value [;]          SET key TO value [;]
+ *   COMMAND [argument] [;]          SET key = value [;]          SET key TO value [;]          SWITCHOVER [word ...] [;]
  *
  * A word is letters, digits and '_', or anything in double quotes ("" stands for one "); a value may also be in single
  * quotes ('' stands for one '). Blanks may stand around everything. Source: PgBouncer 1.25.2, the admin console.
@@ -17,6 +17,7 @@ enum {
 	SENTENCE_WORD_MAX = 15,     /* bytes; what is longer is SENTENCE_TOO_LONG */
 	SENTENCE_ARGUMENT_MAX = 63,
 	SENTENCE_VALUE_MAX = 255,
+	SENTENCE_MORE_MAX = 6,
 };
 
 enum sentence_result {
@@ -32,6 +33,8 @@ struct sentence {
 	char value[SENTENCE_VALUE_MAX + 1];       /* of SET */
 	bool has_argument;                        /* "" in quotes is one */
 	bool is_set;                              /* SET key = value */
+	char more[SENTENCE_MORE_MAX][SENTENCE_ARGUMENT_MAX + 1]; /* of SWITCHOVER: the words behind the argument */
+	unsigned more_count;
 };
 
 /* *out is good only with SENTENCE_OK. */

@@ -21,9 +21,9 @@
 #include "cluster/judge.h"
 #include "cluster/topology.h"
 #include "config/config.h"
+#include "net/fetch.h"
 
 struct loop;
-struct fetcher;
 struct cluster;
 
 struct cluster_callbacks {
@@ -66,6 +66,13 @@ const struct topology *cluster_topology(const struct cluster *c); /* never NULL;
 const struct cluster_counters *cluster_counters(const struct cluster *c);
 const struct cluster_sign *cluster_sign(const struct cluster *c);
 uint64_t cluster_leaderless_us(const struct cluster *c); /* leaderless_us, and the time that is running */
+
+/*
+ * POST something to a Patroni that answers, the leader's if it does, as who the configuration says we are. Not for polls: it may
+ * take its time beside them. The caller owns the request: fetch_cancel() before the cluster is closed.
+ */
+struct fetch *cluster_send(struct cluster *c, const char *path, struct view body, uint32_t timeout_ms, fetch_done_fn *done,
+			   void *context);
 
 /* Somebody noticed something: ask all members now, and often for a while. `why` goes to the log. */
 void cluster_poll_now(struct cluster *c, const char *why);

@@ -17,6 +17,7 @@
 
 struct proxy;
 struct client;
+struct switchover;
 
 enum { FAILOVERS_KEPT = 64, FAILOVER_SIGN_MAX = 160 };
 
@@ -48,12 +49,14 @@ struct hold {
 	uint64_t closed_us;    /* since when load->is_closed */
 	uint64_t open_us;      /* since when there is a leader that takes writes; time before it counts for failover_hold_timeout */
 	uint64_t ended, released, refused, held_us; /* over all events that have ended */
+	struct switchover *switchover; /* the last one; or NULL */
 };
 
 struct failovers {
 	struct failover kept[FAILOVERS_KEPT]; /* a ring: those that have ended */
 	uint64_t ended;                       /* how many, ever */
 	uint64_t begun;
+	uint64_t switchovers;                 /* numbers given away */
 };
 
 struct hold *hold_new(struct proxy *x, struct cluster_load *load);

@@ -10,11 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "session/client.h"
 #include "session/proxy.h"
 #include "session/server.h"
+#include "session/switchover.h"
 #include "wire/reply.h"
+
+#define SWITCH_DEADLINE_US (10 * SECOND_US) /* unless the command says another */
 
 enum argument { ARGUMENT_NONE, ARGUMENT_MAY, ARGUMENT_MUST };
 
@@ -257,6 +261,65 @@ run_shutdown(struct command_run *run, const struct sentence *said)
 	return COMMAND_DONE;
 }
 
+/* ---- SWITCHOVER ---- */
+
+struct switch_words {
+	char cluster[SENTENCE_ARGUMENT_MAX + 1];
+	struct switch_order order;
+};
+
+static const char *
+word_at(const struct sentence *said, unsigned i)
+{
+	if (i == 0)
+		return said->has_argument ? said->argument : NULL;
+	return i <= said->more_count ? said->more[i - 1] : NULL;
+}
+
+/* [CLUSTER name] [TO member] [DEADLINE seconds] [CUT], in any order. */
+static bool
+read_switch_words(const struct sentence *said, struct switch_words *out)
+{
+	*out = (struct switch_words){ .order = { .to = "", .deadline_us = SWITCH_DEADLINE_US } };
+	const char *word, *value;
+	for (unsigned i = 0; (word = word_at(said, i)) != NULL; i++) {
+		if (text_equal_nocase(word, "CUT")) {
+			out->order.is_cutting = true;
+			continue;
+		}
+		if ((value = word_at(said, ++i)) == NULL)
+			return false;
+		char *end;
+		unsigned long seconds = strtoul(value, &end, 10);
+		if (text_equal_nocase(word, "TO"))
+			out->order.to = value;
+		else if (text_equal_nocase(word, "CLUSTER"))
+			snprintf(out->cluster, sizeof(out->cluster), "%s", value);
+		else if (text_equal_nocase(word, "DEADLINE") && value[0] >= '0' && value[0] <= '9' && *end == '\0' && seconds <= 3600)
+			out->order.deadline_us = seconds * SECOND_US;
+		else
+			return false;
+	}
+	return true;
+}
+
+static enum command_result
+run_switchover(struct command_run *run, const struct sentence *said)
+{
+	struct switch_words words;
+	if (!read_switch_words(said, &words))
+		return fail(run, "SWITCHOVER [CLUSTER <name>] [TO <member>] [DEADLINE <seconds>] [CUT], or SWITCHOVER CHECK");
+	char reason[SENTENCE_VALUE_MAX];
+	struct text why = TEXT_IN(reason);
+	struct cluster_load *load = switchover_cluster(run->proxy, words.cluster, &why);
+	words.order.by = run->client->id;
+	run->wait.switchover = load ? switchover_begin(run->proxy, load, &words.order, &why) : 0;
+	if (run->wait.switchover == 0)
+		return fail(run, "%s", reason);
+	run->wait.what = WAIT_FOR_SWITCHOVER;
+	return COMMAND_WAITS;
+}
+
 /* ---- SET ---- */
 
 /* What drivers set without being asked to. The last two are beyond PgBouncer's: JDBC sets them at every login. */
@@ -341,6 +404,8 @@ static const struct command commands[] = {
 	{ "WAIT_CLOSE", ARGUMENT_MAY, true, run_wait_close, "WAIT_CLOSE [<db>]" },
 	{ "SHUTDOWN", ARGUMENT_MAY, true, run_shutdown, "SHUTDOWN [WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS]" },
 	{ "SUSPEND", ARGUMENT_NONE, true, run_suspend, "SUSPEND" },
+	{ "SWITCHOVER", ARGUMENT_MAY, true, run_switchover,
+	  "SWITCHOVER [CHECK] [CLUSTER <name>] [TO <member>] [DEADLINE <seconds>] [CUT]" },
 };
 
 static const char show_help[] = "\n\tSHOW HELP|CONFIG|DATABASES|POOLS|CLIENTS|SERVERS|USERS|VERSION"
@@ -416,6 +481,8 @@ command_understand(struct view text, bool is_admin, struct understood *out, stru
 	}
 	if (c == &show_command && !understand_show(out))
 		return is_invalid(text, why);
+	if (c->run == run_switchover && said->has_argument && text_equal_nocase(said->argument, "CHECK"))
+		out->table = &show_switchover_check;
 	bool is_for_all = !c->is_admins || (said->is_set && is_ignored_by_set(said->argument));
 	if (!is_admin && (!is_for_all || (out->table && out->table->is_admins))) {
 		text_add(why, "admin access needed");
@@ -451,8 +518,12 @@ old_servers(const struct proxy *x, const struct database *d)
 }
 
 enum wait_result
-command_wait_ask(const struct command_wait *w, struct proxy *x)
+command_wait_ask(const struct command_wait *w, struct proxy *x, struct text *words)
 {
+	if (w->what == WAIT_FOR_SWITCHOVER) {
+		enum switch_end end = switchover_result(x, w->switchover, words);
+		return end == SWITCH_GOES_ON ? WAIT_GOES_ON : end == SWITCH_DONE ? WAIT_IS_OVER : WAIT_FAILED;
+	}
 	struct database *d = NULL;
 	if (w->database[0]) {
 		HASH_FIND_STR(x->databases, w->database, d);
@@ -470,6 +541,7 @@ command_wait_ask(const struct command_wait *w, struct proxy *x)
 		if (x->state != PROXY_SUSPENDED)
 			return WAIT_IS_VOID;
 		return proxy_is_still(x) ? WAIT_IS_OVER : WAIT_GOES_ON;
+	case WAIT_FOR_SWITCHOVER:
 	case WAIT_FOR_NOTHING:
 		break;
 	}
@@ -479,6 +551,8 @@ command_wait_ask(const struct command_wait *w, struct proxy *x)
 void
 command_wait_cancel(const struct command_wait *w, struct proxy *x)
 {
+	if (w->what == WAIT_FOR_SWITCHOVER)
+		switchover_cancel(x, w->switchover);
 	if (w->what != WAIT_FOR_NO_SERVERS && w->what != WAIT_FOR_SILENCE)
 		return;
 	struct database *d = NULL;
@@ -491,6 +565,7 @@ void
 command_on_leave(const struct client *c)
 {
 	struct proxy *x = c->proxy;
+	switchover_on_leave(x, c->id);
 	if (x->state != PROXY_SUSPENDED || x->suspended_by != c->id)
 		return;
 	log_warning(client_tag(c), "console: who said SUSPEND has left: RESUME");

@@ -171,10 +171,17 @@ run_command(struct dialog *d, const struct understood *u, struct buf *out)
 void
 dialog_ask(struct dialog *d, struct buf *out)
 {
-	switch (command_wait_ask(&d->wait, d->proxy)) {
+	char room[600];
+	struct text words = TEXT_IN(room);
+	switch (command_wait_ask(&d->wait, d->proxy, &words)) {
 	case WAIT_GOES_ON:
 		return;
+	case WAIT_FAILED:
+		say_error(d, out, SQLSTATE_NOT_IN_PREREQUISITE_STATE, room);
+		break;
 	case WAIT_IS_OVER:
+		if (words.n > 0)
+			reply_notice(out, "NOTICE", &(struct fault){ .sqlstate = SQLSTATE_OK, .text = room });
 		reply_command_complete(out, d->tag);
 		break;
 	case WAIT_IS_VOID:

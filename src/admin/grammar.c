@@ -118,6 +118,22 @@ read_assignment(struct view in, struct sentence *out)
 	return r != SENTENCE_BAD && !is_over(in) ? SENTENCE_BAD : r;
 }
 
+/* Behind "SWITCHOVER word". */
+static enum sentence_result
+read_more(struct view in, struct sentence *out)
+{
+	enum sentence_result r = SENTENCE_OK;
+	while (!is_over(in)) {
+		if (!skip_blanks(&in) || out->more_count == SENTENCE_MORE_MAX)
+			return SENTENCE_BAD;
+		enum sentence_result word = read_word(&in, out->more[out->more_count++], SENTENCE_ARGUMENT_MAX);
+		if (word == SENTENCE_BAD)
+			return SENTENCE_BAD;
+		r = worse(r, word);
+	}
+	return r;
+}
+
 enum sentence_result
 sentence_read(struct view in, struct sentence *out)
 {
@@ -138,6 +154,10 @@ sentence_read(struct view in, struct sentence *out)
 	out->has_argument = true;
 	if (text_equal_nocase(out->word, "SET")) {
 		enum sentence_result r = read_assignment(in, out);
+		return r == SENTENCE_BAD ? r : worse(r, argument);
+	}
+	if (text_equal_nocase(out->word, "SWITCHOVER")) {
+		enum sentence_result r = read_more(in, out);
 		return r == SENTENCE_BAD ? r : worse(r, argument);
 	}
 	return is_over(in) ? worse(word, argument) : SENTENCE_BAD;

@@ -891,6 +891,33 @@ cluster_leaderless_us(const struct cluster *c)
 	return c->counters.leaderless_us + (c->leaderless_since_us ? clock_now_us() - c->leaderless_since_us : 0);
 }
 
+/* The leader's, else one that answers, else a configured one: somebody has to say that nobody answers. */
+static const char *
+url_of_lister(struct cluster *c)
+{
+	const char *url = c->seed_count > 0 ? c->seeds[0].url : "";
+	for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++) {
+		const struct known_member *m = c->known.member[id];
+		if (m == NULL || m->answered_us == 0 || m->failures > 0)
+			continue;
+		url = c->place[id]->source.url;
+		if (is_leader_id(c, id))
+			break;
+	}
+	return url;
+}
+
+struct fetch *
+cluster_send(struct cluster *c, const char *path, struct view body, uint32_t timeout_ms, fetch_done_fn *done, void *context)
+{
+	char url[PATRONI_URL_MAX + 16];
+	snprintf(url, sizeof(url), "%s%s", url_of_lister(c), path);
+	struct fetch_identity identity = identity_for_fetch(&c->identity);
+	return fetch_begin(c->fetcher, &(struct fetch_request){ .url = url, .timeout_ms = timeout_ms, .method = "POST",
+	                                                         .body = body, .body_max = PATRONI_BODY_MAX, .identity = &identity },
+	                   done, context);
+}
+
 void
 cluster_poll_now(struct cluster *c, const char *why)
 {

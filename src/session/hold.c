@@ -11,6 +11,7 @@
 #include "cluster/watch.h"
 #include "session/client.h"
 #include "session/proxy.h"
+#include "session/switchover.h"
 
 #define SIGN_OLD_US (10 * SECOND_US) /* a sign from longer ago has nothing to do with it */
 
@@ -26,6 +27,7 @@ hold_new(struct proxy *x, struct cluster_load *load)
 void
 hold_free(struct hold *h)
 {
+	switchover_free(h->switchover);
 	heap_free(h);
 }
 
@@ -176,6 +178,7 @@ hold_on_topology(struct hold *h, const struct topology *old)
 		h->open_us = clock_now_us(); /* the first one that was found */
 	if (h->is_open)
 		note_leader(h);
+	switchover_on_topology(h->switchover);
 }
 
 void
@@ -319,6 +322,7 @@ how_it_ended(const struct failover *e)
 void
 hold_settle(struct proxy *x)
 {
+	switchover_settle(x);
 	list_each(&x->loads, n, after)
 	{
 		struct hold *h = node_owner(n, struct cluster_load, node)->hold;

@@ -24,6 +24,7 @@
 #include "session/proxy_parts.h"
 #include "session/role_keys.h"
 #include "session/server.h"
+#include "session/switchover.h"
 
 /* ---- clusters ---- */
 
@@ -127,8 +128,8 @@ void
 proxy_close_load(struct cluster_load *load)
 {
 	node_remove(&load->node);
-	cluster_close(load->cluster);
 	hold_free(load->hold);
+	cluster_close(load->cluster);
 	topology_unref(load->topology);
 	heap_free(load);
 }
@@ -491,6 +492,8 @@ proxy_stop(struct proxy *x, enum proxy_state how)
 		x->on_stop(x->process);
 	if (x->state == PROXY_SUSPENDED)
 		proxy_wake(x);
+	list_each(&x->loads, each, next)
+		switchover_stop(node_owner(each, struct cluster_load, node)->hold->switchover);
 	x->state = how;
 	x->stop_by_us = clock_now_us() + x->config->settings.shutdown_timeout_us;
 	if (how == PROXY_STOPPING_SERVERS)

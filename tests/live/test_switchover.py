@@ -6,11 +6,13 @@ console, under load: nobody sees an error.
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any, Iterator
 
 import psycopg
 import pytest
-from kit.place import Place
+from kit.load import Load
+from kit.place import Place, wait_until
 from kit.sluice import Sluice
 from lab import layout
 from lab.cluster import Lab
@@ -96,3 +98,159 @@ def test_files_that_are_no_good_are_told_of_at_the_start(sluices: Start, lab: La
         said = front.reload()
         assert "cluster main" in said and "patroni" in said and "reloaded" not in said, said
     front.connect(password="app").close()
+
+
+# Switchovers.
+
+def load(lab: Lab, front: Sluice, **given: Any) -> Load:
+    return Load(lab, lambda **where: front.connect(password="app", **where), front.read_port, **given)
+
+
+def leader_of(lab: Lab) -> str:
+    return lab.wait_leader().name
+
+
+def wait_known(front: Sluice, lab: Lab) -> None:
+    """Until pgsluice, too, knows that all of it is well."""
+    lab.wait_healthy(90)
+
+    def is_known() -> bool:
+        rows = console(front, "SHOW MEMBERS")
+        return {row["reachable"] for row in rows} == {"yes"} and \
+            [row["read"] for row in rows if row["name"] != leader_of(lab)] == ["yes"] * (len(lab.layout.names) - 1)
+
+    wait_until(is_known, 60, "what pgsluice knows")
+
+
+def switchover(front: Sluice, order: str = "SWITCHOVER") -> str:
+    """What the console says of it."""
+    said: list[str] = []
+    with front.connect(password="app", dbname="pgsluice") as connection:
+        connection.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
+        connection.execute(order)
+    return " ".join(said)
+
+
+def test_switchovers_under_load_cost_nobody_anything(sluices: Start, lab: Lab) -> None:
+    front = in_front(sluices, lab)
+    leaders = [leader_of(lab)]
+    with load(lab, front, writers=16, readers=16) as work:
+        work.wait_writes(200)
+        for turn in range(5):
+            wait_known(front, lab)
+            order = "SWITCHOVER"
+            if turn % 2 == 0:
+                order += " TO " + next(name for name in lab.layout.names if name != leaders[-1])
+            said = switchover(front, order)
+            leaders.append(leader_of(lab))
+            assert leaders[-1] != leaders[-2] and leaders[-1] in said, said
+            work.wait_writes(100, leaders[-1])
+        lost = [client.key_prefix for client in work.writers + work.readers if client.errors]
+        assert not lost, work.errors(work.writers + work.readers)
+    work.check_rows()
+    assert not [key for client in work.writers for key in client.unknown]
+    rows = console(front, "SHOW FAILOVERS")
+    assert [(row["kind"], row["from"], row["to"], row["refused"]) for row in reversed(rows)] == \
+        [("planned", old, new, 0) for old, new in zip(leaders, leaders[1:])]
+    assert all(0 < row["held"] <= 16 and row["released"] >= row["held"] for row in rows), rows
+
+
+def test_a_long_transaction_delays_it_and_the_deadline_undoes_it(sluices: Start, lab: Lab) -> None:
+    front = in_front(sluices, lab)
+    wait_known(front, lab)
+    leader = leader_of(lab)
+    with front.connect(password="app", autocommit=False) as slow, front.connect(password="app") as other:
+        slow.execute("SELECT 1")
+        rows = console(front, "SWITCHOVER CHECK")
+        assert [row["what"] for row in rows if row["effect"] == "delays" and row["who"].startswith("C")] == ["a transaction is open"]
+        assert not [row for row in rows if row["effect"] == "blocks"]
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="did not end before the deadline"):
+            switchover(front, "SWITCHOVER DEADLINE 1")
+        assert other.execute("SELECT 1").fetchone() == (1,)
+        slow.commit()
+    assert leader_of(lab) == leader
+    assert [row["ended"] for row in console(front, "SHOW FAILOVERS")] == ["the leader stayed"]
+
+
+def test_who_cancels_it_undoes_it(sluices: Start, lab: Lab) -> None:
+    front = in_front(sluices, lab)
+    wait_known(front, lab)
+    with front.connect(password="app", autocommit=False) as slow, front.connect(password="app") as other:
+        slow.execute("SELECT 1")
+        with front.connect(password="app", dbname="pgsluice") as asks:
+            ended: list[str] = []
+
+            def ask() -> None:
+                try:
+                    asks.execute("SWITCHOVER DEADLINE 60")
+                except psycopg.Error as error:
+                    ended.append(str(error))
+
+            thread = threading.Thread(target=ask)
+            thread.start()
+            wait_until(lambda: [row["holding"] for row in console(front, "SHOW CLUSTERS")] == ["yes"], 20, "the hold")
+            with pytest.raises(psycopg.errors.ProtocolViolation, match="under way already"):
+                switchover(front)
+            asks.cancel()
+            thread.join(20)
+            assert "canceled" in ended[0], ended
+        assert other.execute("SELECT 1").fetchone() == (1,)
+        slow.commit()
+
+
+@pytest.mark.parametrize("wrong, says", [
+    ({"patroni_password": "wrong"}, "does not let us in"),
+    ({"patroni_user": "", "patroni_password": ""}, "does not let us in"),
+])
+def test_a_wrong_password_holds_nobody(sluices: Start, lab: Lab, wrong: dict[str, str], says: str) -> None:
+    front = in_front(sluices, lab, **wrong)
+    wait_known(front, lab)
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=says):
+        switchover(front)
+    assert console(front, "SHOW FAILOVERS") == []
+    assert layout.REST_PASSWORD not in front.log_text()
+
+
+@pytest.mark.parametrize("order, says", [
+    ("SWITCHOVER TO nobody", "has no member nobody"),
+    ("SWITCHOVER CLUSTER other", "no such cluster with Patroni: other"),
+    ("SWITCHOVER DEADLINE soon", "SWITCHOVER \\[CLUSTER"),
+    ("SWITCHOVER TO", "SWITCHOVER \\[CLUSTER"),
+    ("SWITCHOVER TO n1 TO n2 TO n3 TO n4", "invalid command"),
+    ("SWITCHOVER BY n1", "SWITCHOVER \\[CLUSTER"),
+])
+def test_orders_that_make_no_sense(sluices: Start, lab: Lab, order: str, says: str) -> None:
+    front = in_front(sluices, lab)
+    wait_known(front, lab)
+    with pytest.raises(psycopg.errors.ProtocolViolation, match=says):
+        switchover(front, order)
+
+
+def test_two_instances_at_once_and_a_stop_in_the_middle(sluices: Start, lab: Lab) -> None:
+    fronts = [in_front(sluices, lab) for _ in range(2)]
+    for front in fronts:
+        wait_known(front, lab)
+    old = leader_of(lab)
+    said: list[str] = []
+    threads = [threading.Thread(target=lambda front=front: said.append(switchover(front))) for front in fronts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    new = leader_of(lab)
+    assert new != old and len(said) == 2 and all(new in each for each in said), said
+    for front in fronts:
+        with front.connect(password="app") as connection:
+            assert connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+    front = fronts[0]
+    wait_known(front, lab)
+    with front.connect(password="app", autocommit=False) as slow, front.connect(password="app", dbname="pgsluice") as asks:
+        slow.execute("SELECT 1")
+        thread = threading.Thread(target=lambda: pytest.raises(psycopg.Error, asks.execute, "SWITCHOVER DEADLINE 60"))
+        thread.start()
+        wait_until(lambda: [row["holding"] for row in console(front, "SHOW CLUSTERS")] == ["yes"], 20, "the hold")
+        assert "reloaded" in front.reload()
+        assert [row["holding"] for row in console(front, "SHOW CLUSTERS")] == ["yes"]
+        slow.commit()
+        front.stop()
+        thread.join(20)

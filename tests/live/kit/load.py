@@ -131,6 +131,12 @@ class Load:
             late = [each for each in written if each.node == earlier and each.at > first + 0.5]
             # An answer may have been under way to its client while another was asked already; a node may lead again.
             assert not late or earlier in order[order.index(later):], f"{len(late)} writes on {earlier} after {later} led"
+        self.check_rows()
+
+    def check_rows(self) -> None:
+        """However often the leader changed: what was acknowledged is there, once, and nothing else; no write met a standby."""
+        written = self.written
+        assert not [each for each in written if each.in_recovery]
         refused = [text for client in self.writers for _, state, text in client.errors if state == "25006"]
         assert not refused, f"a write was sent to a server that is no leader: {refused[0]}"
         promised = {each.key for each in written}
