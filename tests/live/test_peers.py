@@ -9,7 +9,6 @@ import re
 import signal
 import threading
 from typing import Any, Callable
-from urllib.request import urlopen
 
 import psycopg
 import pytest
@@ -59,13 +58,6 @@ def ask_to_cancel(front: Sluice, pid: int, key: bytes) -> None:
     """Through this process; back when it has closed the connection."""
     with to(front) as asking:
         assert asking.send(wire.cancel(pid, key)).closed() == []
-
-
-def counter(front: Sluice, name: str) -> int:
-    with urlopen(f"http://{HOST}:{front.settings['http_port']}/metrics", timeout=30) as answer:
-        found = re.search(rf"^pgsluice_{name}_total (\d+)$", answer.read().decode(), re.M)
-    assert found
-    return int(found[1])
 
 
 @pytest.fixture(scope="module")
@@ -130,10 +122,10 @@ def test_a_thousand_cancels_each_stop_their_own_query_and_no_other(three: list[S
     assert not crowd.failures, crowd.failures
     assert sorted(done) == list(range(CANCELS))
     assert set(undisturbed) == set(range(CONTROLS))
-    passed_on = [counter(front, "cancels_passed_on") for front in three]
+    passed_on = [front.counter("cancels_passed_on") for front in three]
     assert all(passed_on), passed_on
-    assert sum(counter(front, "cancels_received") for front in three) == CANCELS + sum(passed_on)
-    assert [counter(front, "cancels_lost") for front in three] == [0, 0, 0]
+    assert sum(front.counter("cancels_received") for front in three) == CANCELS + sum(passed_on)
+    assert [front.counter("cancels_lost") for front in three] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("minor", (0, 2))
@@ -187,7 +179,7 @@ def test_requests_that_go_round_end(sluices: Start) -> None:
         front.write_ini()
         front.reload()
     ask_to_cancel(one, 3 << ID_BITS | 1, b"abcd")
-    assert (counter(one, "cancels_passed_on"), counter(two, "cancels_passed_on")) == (2, 1)
+    assert (one.counter("cancels_passed_on"), two.counter("cancels_passed_on")) == (2, 1)
     assert "passed on 3 times and has not arrived" in two.log_text()
 
 
@@ -200,7 +192,7 @@ def test_a_peer_that_is_down(sluices: Start) -> None:
     for _ in range(3):
         ask_to_cancel(one, pid, key)
     assert len(re.findall("could not be passed on to peer 2", one.log_text())) == 1
-    assert counter(one, "cancels_lost") == 3
+    assert one.counter("cancels_lost") == 3
     two.start()
     ask_to_cancel(one, pid, key)  # of a process that has ended
     one.wait_log("peer 2 at .* answers again")

@@ -200,9 +200,9 @@ def test_sigpipe_and_the_like_do_not_matter(sluices: Start) -> None:
 def test_pause_and_resume_by_signals(sluices: Start, postgres: Postgres) -> None:
     front: Sluice = sluices()
     client = Wire(front.port).login()
-    client.ask("SELECT 1")
+    pid = client.ask("SELECT pg_backend_pid()")[0][0].decode()
     front.send(signal.SIGUSR1)
-    wait_until(lambda: postgres.backends("datname = 'app'") == 0, what="no servers while paused")
+    wait_until(lambda: postgres.backends(f"pid = {pid}") == 0, what="no servers while paused")
     client.send(wire.query("SELECT 2"))
     front.send(signal.SIGUSR2)
     assert wire.letters(client.ready()) == "TDCZ"

@@ -10,7 +10,6 @@ import ssl
 import struct
 import subprocess
 from typing import Any, Iterator
-from urllib.request import urlopen
 
 import pytest
 from kit import wire
@@ -92,13 +91,6 @@ def addresses(front: Sluice, **given: Any) -> dict[str, tuple[str, int]]:
         console.login(database="pgsluice")
         rows = console.ask("SHOW CLIENTS")
         return {row[18].decode(): (row[5].decode(), int(row[6])) for row in rows if row[18]}
-
-
-def counter(front: Sluice, name: str) -> int:
-    with urlopen(f"http://{HOST}:{front.settings['http_port']}/metrics", timeout=30) as answer:
-        found = re.search(rf"^pgsluice_{name}_total (\d+)$", answer.read().decode(), re.M)
-    assert found
-    return int(found[1])
 
 
 @pytest.mark.parametrize("way", ("v1", "v2", "v2_more", "by_unix"))
@@ -218,7 +210,7 @@ def heard_of(front: Sluice, since: int) -> list[str]:
 
 
 def test_who_comes_and_goes_without_a_word_is_not_worth_a_line(front: Sluice) -> None:
-    since, failed = len(front.log_text()), counter(front, "logins_failed")
+    since, failed = len(front.log_text()), front.counter("logins_failed")
     for source, begin in ((HOST, b""), (HOST, wire.SSL_REQUEST), (BALANCER, b""), (BALANCER, V1), (BALANCER, V2 + wire.SSL_REQUEST),
                           (BALANCER, V1[:20]), (HOST, wire.startup(user="app")[:9])):
         for leave in (Wire.close, Wire.abort):
@@ -227,19 +219,19 @@ def test_who_comes_and_goes_without_a_word_is_not_worth_a_line(front: Sluice) ->
                 assert client.exactly(1) == b"S"
             leave(client)
     assert heard_of(front, since) == []
-    assert counter(front, "logins_failed") == failed
+    assert front.counter("logins_failed") == failed
 
 
 def test_health_checks_of_haproxy(front: Sluice, haproxy: Haproxy, place: Place) -> None:
     """`check` connects, with send-proxy it says so; pgsql-check sends a startup packet. None of them is an alarm."""
-    since, failed, accepted = len(front.log_text()), counter(front, "logins_failed"), counter(front, "clients_accepted")
+    since, failed, accepted = len(front.log_text()), front.counter("logins_failed"), front.counter("clients_accepted")
     bare = f"server pg 127.0.0.8:{front.port} check inter 50ms"
     proxied = f"server pg {HOST}:{front.port} source {BALANCER} check inter 50ms"
     checking = Haproxy(place, tcp=bare, v1=f"{proxied} send-proxy", v2=f"{proxied} send-proxy-v2",
                        pgsql=f"option pgsql-check user checker\n {bare}",
                        pgsql_v2=f"option pgsql-check user checker\n {proxied} send-proxy-v2")
     try:
-        wait_until(lambda: counter(front, "clients_accepted") > accepted + 50, what="some checks")
+        wait_until(lambda: front.counter("clients_accepted") > accepted + 50, what="some checks")
         log = (checking.dir / "log").read_text()
         assert "DOWN" not in log, log
     finally:
@@ -247,4 +239,4 @@ def test_health_checks_of_haproxy(front: Sluice, haproxy: Haproxy, place: Place)
     lines = heard_of(front, since)
     left = re.compile(r' info C\d+ left during login user="checker" from=127\.0\.0\.\d:\d+ reason=')
     assert lines and all(left.search(line) for line in lines), lines
-    assert counter(front, "logins_failed") == failed
+    assert front.counter("logins_failed") == failed

@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import urllib.request
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -183,6 +184,13 @@ class Sluice:
         running.remove(self)
         self.check_log()
         return status
+
+    def counter(self, name: str) -> int:
+        """Of /metrics, without its prefix and "_total". Needs an http_port."""
+        with urllib.request.urlopen(f"http://{HOST}:{self.settings['http_port']}/metrics", timeout=30) as answer:
+            found = re.search(rf"^pgsluice_{name}_total (\d+)$", answer.read().decode(), re.M)
+        assert found, f"/metrics has no {name}"
+        return int(found[1])
 
     # Clients.
 
