@@ -46,14 +46,16 @@ def server_accepts(user: str, auth_type: str, kind: str) -> bool:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("auth_type", CLIENTS)
-def test_every_way_to_log_in(sluices: Start, postgres: Postgres, auth_type: str, kind: str) -> None:
+def test_every_way_to_log_in(sluices: Start, postgres: Postgres, backend: str, auth_type: str, kind: str) -> None:
     secrets = {user: secret(kind, user, postgres) for user in ASKS}
-    front: Sluice = sluices(auth_type=auth_type, secrets=secrets)
+    as_whom = " user={}" if auth_type == "any" else ""  # else nobody comes in
+    databases = {user: f"{backend} dbname=app" + as_whom.format(user) for user in ASKS}
+    front: Sluice = sluices(databases=databases, auth_type=auth_type, secrets=secrets)
     for user in ASKS:
         may_enter = kind in CLIENTS[auth_type]
         expected = may_enter and server_accepts(user, auth_type, kind)
         try:
-            with front.connect(user=user) as connection:
+            with front.connect(user=user, dbname=user) as connection:
                 came = connection.execute("SELECT current_user, session_user").fetchone()
             assert came == (user, user) and expected, f"{user} came in"
         except psycopg.OperationalError as error:
