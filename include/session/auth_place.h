@@ -11,6 +11,7 @@ struct auth_queries {
 	struct list places;
 	struct list restarting;        /* struct auth_asking, between auth_query_halt() and auth_query_restart() */
 	struct auth_query_totals gone; /* of places that are closed; failed and took_us: of all */
+	struct secret like;            /* what a place knows of the likeness of its users, until it has seen one */
 };
 
 struct auth_place {

@@ -271,6 +271,7 @@ learn_likeness(struct auth_place *p, const struct secret *secret)
 		p->like.scram.iterations = secret->scram.iterations;
 		p->like.scram.salt_bytes = secret->scram.salt_bytes;
 	}
+	p->proxy->auth_queries->like = p->like; /* a place is forgotten when nobody has asked there for long */
 }
 
 static void
@@ -475,8 +476,7 @@ auth_place_new(struct proxy *x, const char *database, const char *user, const ch
 	p->query = heap_string(query);
 	lookup_init(&p->lookup);
 	list_init(&p->connections);
-	p->like = (struct secret){ .kind = SECRET_SCRAM,
-		                   .scram = { .iterations = SCRAM_ITERATIONS, .salt_bytes = MOCK_SALT_BYTES } };
+	p->like = x->auth_queries->like;
 	p->used_us = clock_now_us();
 	list_append(&x->auth_queries->places, &p->node);
 	return p;

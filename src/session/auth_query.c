@@ -22,6 +22,8 @@ queries(struct proxy *x)
 {
 	if (x->auth_queries == NULL) {
 		x->auth_queries = heap_alloc(sizeof(*x->auth_queries));
+		x->auth_queries->like = (struct secret){ .kind = SECRET_SCRAM,
+			                                 .scram = { .iterations = SCRAM_ITERATIONS, .salt_bytes = MOCK_SALT_BYTES } };
 		list_init(&x->auth_queries->places);
 		list_init(&x->auth_queries->restarting);
 	}
