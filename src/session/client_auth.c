@@ -18,6 +18,9 @@
 #include "session/role_keys.h"
 #include "wire/reply.h"
 
+/* Of SCRAM a mechanism and SCRAM_MESSAGE_MAX, of md5 less; a password in clear may be as long as PostgreSQL takes it. */
+enum { ANSWER_MESSAGE_MAX = 2 * SCRAM_MESSAGE_MAX, PASSWORD_MESSAGE_MAX = 64 * 1024 };
+
 /* ---- keys of roles ---- */
 
 static struct role_keys *
@@ -394,15 +397,23 @@ check_proof(struct client *c, const struct frame *f)
 	return ok;
 }
 
+/* What is not whole yet is kept, for whoever begins one: no more of it than an answer can have. */
+static uint32_t
+proof_bytes_max(const struct client_login *l)
+{
+	return l->method == AUTH_METHOD_CLEARTEXT ? PASSWORD_MESSAGE_MAX : ANSWER_MESSAGE_MAX;
+}
+
 size_t
 login_on_proof(struct client *c, struct view in)
 {
 	struct frame f;
-	enum frame_result r = frame_peek(in, 64 * 1024, &f);
+	enum frame_result r = frame_peek(in, proof_bytes_max(c->login), &f);
 	if (r == FRAME_SHORT)
 		return 0;
 	if (r == FRAME_BAD || f.type != FE_PASSWORD) {
-		login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_PROTOCOL_VIOLATION, "expected a password response");
+		login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_PROTOCOL_VIOLATION,
+		             r == FRAME_BAD ? "invalid message length" : "expected a password response");
 		return in.n;
 	}
 	if (!frame_is_whole(&f))

@@ -197,6 +197,18 @@ def test_passwords_that_saslprep_makes_the_same(sluices: Start, postgres: Postgr
         assert refused and refused["C"] == "28P01"
 
 
+def test_no_message_is_waited_for_that_is_too_long(front: Sluice, sluices: Start) -> None:
+    """Thousands who begin one and never end it would fill the memory."""
+    with Wire(front.port) as client:
+        scram.mechanisms(client)
+        letter, body = client.send(b"p" + struct.pack("!i", 30000)).next()
+        assert letter == b"E" and wire.fields(body)["C"] == "08P01"
+    with Wire(sluices(auth_type="md5", secrets={"app": PASSWORD}).port) as client:
+        client.send(wire.startup(user="app", database="app")).next()
+        letter, body = client.send(b"p" + struct.pack("!i", 30000)).next()
+        assert letter == b"E" and wire.fields(body)["C"] == "08P01"
+
+
 def salt_of(front: Sluice, user: str) -> bytes:
     with Wire(front.port) as client:
         scram.mechanisms(client, user=user)
