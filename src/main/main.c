@@ -7,6 +7,7 @@
  * Works as PID 1 (every signal that it should obey has a handler; it has no children), without root, on a read-only root.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -254,10 +255,23 @@ run(struct process *p, struct config *config)
 	return is_started ? 0 : 1;
 }
 
+/* Where one of them is closed, the next socket would take its number: a client would be sent our log. */
+static void
+hold_standard_descriptors(void)
+{
+	int fd;
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
 int
 main(int argc, char **argv)
 {
 	struct options o = { 0 };
+	hold_standard_descriptors();
 	int status = read_options(argc, argv, &o);
 	if (status >= 0)
 		return status;

@@ -109,6 +109,34 @@ def test_a_daemon_that_cannot_start_says_so_in_the_foreground(place: Place, back
         assert done.returncode == 1 and words in done.stderr, done
 
 
+CLOSED = ["sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-']  # as some init scripts and supervisors start their children
+
+
+def test_a_daemon_whose_standard_descriptors_are_closed(place: Place, backend: str) -> None:
+    front = configured(place, backend)
+    done = place.run([*CLOSED, str(kit_sluice.installed(place)), "-d", front.ini.name], cwd=front.dir, env=ENVIRONMENT)
+    assert done.returncode == 0
+    pid = pid_in(front.dir / "pid")
+    assert {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)} == {"/dev/null"}
+    with front.connect() as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not is_running(pid), STOP_TIMEOUT, "the end of the daemon")
+    well(front)
+
+
+def test_closed_standard_descriptors_are_nobody_elses(place: Place, backend: str) -> None:
+    """What is logged to stderr must not go to whoever has got its number."""
+    front = configured(place, backend, logfile="file", pidfile="")
+    front.wrapper = CLOSED
+    front.start(wait=False)
+    wait_until(lambda: (front.dir / "file").exists() and " ready: " in (front.dir / "file").read_text(), what="readiness")
+    assert {os.readlink(f"/proc/{front.pid}/fd/{fd}") for fd in range(3)} == {"/dev/null"}
+    with front.connect() as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    front.stop()
+
+
 def test_options_as_pgbouncer_has_them(place: Place, backend: str) -> None:
     front = configured(place, backend)
     with daemon(front, "--quiet", "-vv", "--verbose", f"--user={place.user}"):
