@@ -89,6 +89,8 @@ bool stream_is_silent(const struct stream *s); /* nothing of the peer's waits to
 bool stream_start_tls_server(struct stream *s, struct tls_context *context, struct view taken);
 bool stream_start_tls_client(struct stream *s, struct tls_context *context, const char *host, enum stream_checks checks,
                              bool alpn);
+/* What its TLS was begun with, which may be older than what is in force; NULL: in clear. Good until it is closed. */
+struct tls_context *stream_tls_context(const struct stream *s);
 /* Have both sides agreed on PostgreSQL's protocol by name (ALPN)? Once the handshake is done. */
 bool stream_has_alpn(const struct stream *s);
 /* The hash that binds SCRAM to this connection, see tls_binding_hash(); 0: none, or in clear. */

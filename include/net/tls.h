@@ -42,6 +42,7 @@ struct tls_files {
 struct tls_context *tls_context_new(enum tls_role role, const struct tls_files *files, struct text *why);
 void tls_context_unref(struct tls_context *t); /* NULL is fine */
 struct ssl_ctx_st *tls_context_ssl(struct tls_context *t);
+struct tls_context *tls_context_of(const struct ssl_st *ssl); /* borrowed: good for as long as the session */
 
 /* Until when something is good: seconds since 1970. */
 struct tls_validity {

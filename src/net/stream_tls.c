@@ -193,6 +193,12 @@ stream_start_tls_client(struct stream *s, struct tls_context *context, const cha
 	return true;
 }
 
+struct tls_context *
+stream_tls_context(const struct stream *s)
+{
+	return s->ssl ? tls_context_of(s->ssl) : NULL;
+}
+
 bool
 stream_has_alpn(const struct stream *s)
 {

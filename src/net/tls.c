@@ -254,6 +254,12 @@ tls_context_ssl(struct tls_context *t)
 	return t->ssl;
 }
 
+struct tls_context *
+tls_context_of(const SSL *ssl)
+{
+	return SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), context_index());
+}
+
 struct tls_validity
 tls_context_certificate(const struct tls_context *t)
 {
@@ -287,7 +293,7 @@ tls_binding_hash(SSL *ssl, uint8_t out[TLS_HASH_MAX])
 {
 	if (!SSL_is_server(ssl))
 		return tls_certificate_hash(SSL_get0_peer_certificate(ssl), out);
-	const struct tls_context *t = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), context_index());
+	const struct tls_context *t = tls_context_of(ssl);
 	memcpy(out, t->hash, t->hash_bytes);
 	return t->hash_bytes;
 }

@@ -68,14 +68,14 @@ is_still_meant(const struct cancel *k)
 	return s->link && s->link->id == k->owner;
 }
 
+/* As the server's session began: a reload may have switched TLS off meanwhile, or changed its files. */
 static bool
 start_tls(struct cancel *k)
 {
 	const struct server *s = k->target;
 	const struct member *m = topology_member(s->pool->database->load->topology, s->slot.at->id);
-	return m && k->proxy->access.tls_servers &&
-	       stream_start_tls_client(&k->stream, k->proxy->access.tls_servers, m->host, access_checks(s->pool->rules.sslmode),
-	                               server_tls_is_direct(k->proxy));
+	return m && stream_start_tls_client(&k->stream, stream_tls_context(&s->stream), m->host,
+	                                    access_checks(s->pool->rules.sslmode), server_tls_is_direct(k->proxy));
 }
 
 static void

@@ -329,6 +329,12 @@ stream_has_alpn(const struct stream *s)
 	return false;
 }
 
+struct tls_context *
+stream_tls_context(const struct stream *s)
+{
+	return NULL;
+}
+
 void
 stream_describe_tls(const struct stream *s, char *text, size_t room)
 {

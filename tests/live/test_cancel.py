@@ -109,3 +109,16 @@ def test_cancel_in_a_pipeline(sluice: Sluice, postgres: Postgres) -> None:
             asking.send(wire.cancel(client.pid, client.key)).closed()
         assert client.error()["C"] == "57014"
         assert wire.letters(client.ready()) == "TDCZ"
+
+
+def test_a_cancel_when_tls_was_switched_off_meanwhile(sluices: Start, postgres: Postgres) -> None:
+    """The server's session goes on as it began, and its cancel request goes the same way."""
+    front: Sluice = sluices(server_tls_sslmode="require")
+    with Wire(front.port) as client:
+        client.login().send(wire.query("SELECT pg_sleep(603)"))
+        wait_until(lambda: is_running(postgres, "pg_sleep(603)"))
+        front.write_ini(server_tls_sslmode="disable")
+        assert "reloaded" in front.reload()
+        with Wire(front.port) as asking:
+            asking.send(wire.cancel(client.pid, client.key)).closed()
+        assert client.error()["C"] == "57014"
