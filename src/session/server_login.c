@@ -43,7 +43,7 @@ enum login_failure {
 	LOGIN_BUSY,        /* no connection left on the server */
 	LOGIN_REFUSED,     /* no such database, TLS: it will be the same next time */
 	LOGIN_WRONG_SECRET, /* the same, and what is known of the role's password is doubtful */
-	LOGIN_OUTDATED,    /* the same, but what was shown has been replaced meanwhile: try again with that */
+	LOGIN_OUTDATED,    /* what it was begun with has been replaced meanwhile: try again with that */
 };
 
 enum { RETRY_LEAST_US = 10 * 1000 };
@@ -104,7 +104,7 @@ login_failed(struct server *s, enum login_failure how, const char *sqlstate, con
 	struct pool_member *at = s->slot.at;
 	char text[256];
 	bool is_plain = p->database->load->topology->is_plain;
-	bool may_try_again = how == LOGIN_UNREACHABLE && !is_plain;
+	bool may_try_again = how == LOGIN_OUTDATED || (how == LOGIN_UNREACHABLE && !is_plain);
 	snprintf(text, sizeof(text), "%s", why);
 	s->proxy->counters.servers_failed++;
 	/* What is refused to replication may be granted to others. */
@@ -199,9 +199,10 @@ send_startup(struct server *s)
 static void
 start_tls(struct server *s)
 {
-	if (s->proxy->access.tls_servers == NULL || /* a reload, meanwhile */
-	    !stream_start_tls_client(&s->stream, s->proxy->access.tls_servers, s->login->host,
-	                             access_checks(s->pool->rules.sslmode), server_tls_is_direct(s->proxy)))
+	if (s->proxy->access.tls_servers == NULL)
+		login_failed(s, LOGIN_OUTDATED, SQLSTATE_CONNECTION_FAILURE, "a reload switched TLS off meanwhile");
+	else if (!stream_start_tls_client(&s->stream, s->proxy->access.tls_servers, s->login->host,
+	                                  access_checks(s->pool->rules.sslmode), server_tls_is_direct(s->proxy)))
 		login_failed(s, LOGIN_REFUSED, SQLSTATE_CONNECTION_FAILURE, "TLS could not be started");
 }
 

@@ -6,6 +6,7 @@ import random
 import socket
 import ssl
 import struct
+import threading
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -328,6 +329,33 @@ LETTERS = {
     "N where it is required": (b"N", "server does not offer TLS"),
     "S and noise": (b"S", "TLS"),
 }
+
+
+def test_tls_is_switched_off_before_the_answer(sluices: Start, place: Any) -> None:
+    """Who waits for that server waits for the next one, and hears nothing of it."""
+    asked, reloaded = threading.Event(), threading.Event()
+
+    def script(session: Session) -> None:
+        if session.number == 0:
+            session.exactly(8)
+            asked.set()
+            reloaded.wait(60)
+            session.send(b"S")
+            session.wait_closed()
+        else:
+            session.login()
+            session.serve()
+
+    with FakePostgres(place.port(), script) as fake:
+        front: Sluice = sluices(databases={"*": f"host={HOST} port={fake.port}"}, server_tls_sslmode="prefer",
+                                auth_type="trust", query_wait_timeout="20s")
+        with Wire(front.port) as client:
+            client.send(wire.startup(user="app", database="app"))
+            assert asked.wait(30)
+            front.write_ini(server_tls_sslmode="disable")
+            assert "reloaded" in front.reload()
+            reloaded.set()
+            assert wire.letters(client.ready())[-1] == "Z"
 
 
 @pytest.mark.parametrize("case", LETTERS)
