@@ -16,7 +16,6 @@
 #include "base/log.h"
 #include "session/cancel.h"
 #include "session/client_login.h"
-#include "session/client_login.h"
 #include "session/link.h"
 #include "session/peers.h"
 #include "session/replication.h"

@@ -95,11 +95,12 @@ owe(struct client *c, struct owed_item item)
 	owed_push(o, item);
 }
 
-/* Are names of statements translated, or is one server the client's for good? */
+/* Are names of statements translated, or is one server the client's for good? Those it has stay so if the mode changes. */
 static bool
 translates(const struct client *c)
 {
-	return c->pool->rules.pool_mode != POOL_MODE_SESSION && c->proxy->config->settings.max_prepared_statements > 0;
+	return (c->pool->rules.pool_mode != POOL_MODE_SESSION || c->statements) &&
+	       c->proxy->config->settings.max_prepared_statements > 0;
 }
 
 /* In the middle of a COPY the server takes data only; anything else would end in confusion about who answers what. */

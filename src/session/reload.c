@@ -59,6 +59,22 @@ move_database(struct proxy *x, struct database *d, struct cluster_load *load)
 	d->load = load;
 }
 
+/* Whose server is reset between clients no more: what one of them leaves there must not be the next one's. */
+static void
+apply_rules(struct proxy *x, struct pool *p, const struct pool_rules *now)
+{
+	bool was_session = p->rules.pool_mode == POOL_MODE_SESSION;
+	p->rules = *now;
+	if (!was_session || now->pool_mode == POOL_MODE_SESSION)
+		return;
+	list_each(&x->servers, n, after)
+	{
+		struct server *s = node_owner(n, struct server, node);
+		if (s->pool == p && s->is_soiled)
+			s->slot.is_close_needed = true;
+	}
+}
+
 static void
 apply_databases(struct proxy *x, const struct config *now)
 {
@@ -86,7 +102,8 @@ apply_databases(struct proxy *x, const struct config *now)
 	list_each(&x->pools, n, next)
 	{
 		struct pool *p = node_owner(n, struct pool, node);
-		p->rules = config_pool_rules(now, p->database->config, p->role->config);
+		struct pool_rules rules = config_pool_rules(now, p->database->config, p->role->config);
+		apply_rules(x, p, &rules);
 		pool_forgive(p);
 		proxy_dirty(x, p);
 	}

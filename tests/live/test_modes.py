@@ -337,3 +337,28 @@ def test_a_client_that_dies_in_a_copy(two: Sluice, postgres: Postgres) -> None:
     with two.connect() as connection:
         assert connection.execute("SELECT count(*) FROM torn").fetchone() == (0,)
     assert both_servers(two) == backends
+
+
+# A mode that changes while clients are there.
+
+def test_named_statements_outlive_a_change_to_session_mode(sluices: Start) -> None:
+    front: Sluice = sluices()
+    with front.connect(prepare_threshold=0) as connection:
+        assert connection.execute("SELECT %s::int + 1", (1,), prepare=True).fetchone() == (2,)
+        front.write_ini(pool_mode="session")
+        assert "reloaded" in front.reload()
+        assert connection.execute("SELECT %s::int + 1", (2,), prepare=True).fetchone() == (3,)
+        assert connection.execute("SELECT %s::int + 2", (2,), prepare=True).fetchone() == (4,)
+
+
+def test_a_change_from_session_mode_hands_no_session_on(sluices: Start) -> None:
+    """What the client left on its server, no reset query takes away any more."""
+    front: Sluice = sluices(pool_mode="session", default_pool_size=1)
+    with front.connect() as leaving, front.connect() as next_one:
+        leaving.execute("CREATE TEMPORARY TABLE of_the_session (id int)")
+        leaving.execute("SELECT pg_advisory_lock(77)")
+        front.write_ini(pool_mode="transaction")
+        assert "reloaded" in front.reload()
+        leaving.execute("SELECT 1")
+        assert next_one.execute("SELECT to_regclass('pg_temp.of_the_session')").fetchone() == (None,)
+        assert next_one.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()").fetchone() == (0,)
