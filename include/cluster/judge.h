@@ -37,6 +37,7 @@ enum session_says {
 	SESSION_WRITABLE,      /* in_hot_standby = off, or pg_is_in_recovery() = f */
 	SESSION_IN_RECOVERY,   /* the contrary; also SQLSTATE 25006 from a statement */
 	SESSION_REFUSED,       /* a new connection: refused, timed out, 57P03. Not a wrong password, not 53300 */
+	SESSION_SILENT,        /* a new connection was not even refused, while an open one owes an answer for long */
 	SESSION_BROKE,         /* an open one ended unexpectedly */
 	SESSION_SHUTTING_DOWN  /* 57P01, 57P02 */
 };

@@ -52,6 +52,7 @@ struct member {
 	uint64_t          received_lsn; /* bytes: of a replica. 0: not known */
 	uint64_t          lag_bytes;    /* what a replica has not yet replayed of the leader's WAL; LAG_UNKNOWN */
 	uint32_t          weight;       /* share of reads against others: tag "weight", WEIGHT_DEFAULT if there is none */
+	bool              is_silent;    /* it did not answer when it was asked last: it may be gone soon */
 	bool              is_reachable; /* its Patroni answers; without Patroni: did not refuse its last connection */
 	bool              no_loadbalance;        /* tag of this name */
 	bool              no_failover;           /* tag of this name */

@@ -100,6 +100,7 @@ struct proxy {
 	struct list servers;
 	struct list closed_clients, closed_servers, cancels, closed_cancels;
 	struct list peers, closed_passings; /* session/peers.c */
+	struct list probes, closed_probes; /* session/probe.c */
 	struct cancel_keys keys;         /* logged in clients by their cancel pid */
 	uint32_t client_count;           /* without console sessions: max_client_conn */
 	uint32_t last_id;                /* clients and servers share one counter, as in SHOW CLIENTS */

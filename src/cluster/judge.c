@@ -77,6 +77,7 @@ judge_note_session(struct known_member *m, enum session_says says, uint64_t now_
 		m->refusals = 0;
 		return is_news;
 	case SESSION_REFUSED:
+	case SESSION_SILENT:
 		m->refused_us = now_us;
 		m->refusals++;
 		return true;
@@ -100,6 +101,7 @@ session_says_name(enum session_says says)
 		[SESSION_WRITABLE] = "is writable",
 		[SESSION_IN_RECOVERY] = "is in recovery",
 		[SESSION_REFUSED] = "refused a connection",
+		[SESSION_SILENT] = "does not answer a connection",
 		[SESSION_BROKE] = "broke a session",
 		[SESSION_SHUTTING_DOWN] = "is shutting down",
 	};
@@ -580,6 +582,7 @@ describe_member(const struct hearing *h, int id, const struct known_member *wal_
 	out->received_lsn = m->said.received_location;
 	out->lag_bytes = id == h->leader ? LAG_UNKNOWN : lag_of(m, wal_end, before ? before->lag_bytes : LAG_UNKNOWN);
 	out->weight = m->said.tags.has_weight ? m->said.tags.weight : WEIGHT_DEFAULT;
+	out->is_silent = has_patroni ? is_silent(h, m) : m->refusals > 0;
 	out->is_reachable = has_patroni ? !is_gone(h, m) : m->refusals == 0;
 	out->no_loadbalance = m->said.tags.no_loadbalance;
 	out->no_failover = m->said.tags.no_failover;

@@ -935,6 +935,7 @@ sign_of(const struct cluster *c, uint16_t id, enum session_says says)
 	case SESSION_IN_RECOVERY:
 		return is_involved ? SIGN_TROUBLE : SIGN_NONE;
 	case SESSION_REFUSED:
+	case SESSION_SILENT:
 	case SESSION_BROKE:
 	case SESSION_SHUTTING_DOWN:
 		return is_involved ? SIGN_TROUBLE : SIGN_LOOK;

@@ -445,6 +445,12 @@ const struct setting setting_rows[] = {
 	  .preset = "30s", .applies = APPLIES_ON_RELOAD,
 	  .text = "While nobody leads the cluster, or a switchover is under way: how long a client waits for the next leader "
 	          "before it is cut. query_wait_timeout does not count meanwhile.", },
+	{ .name = "server_dead_timeout",
+	  .group = "Timeouts (0 for none)",
+	  .type = SETTING_DURATION_US, .at = offsetof(struct settings, server_dead_timeout_us),
+	  .preset = "3s", .applies = APPLIES_ON_RELOAD,
+	  .text = "A member of a cluster that owes an answer for so long, and whose Patroni does not answer, is asked by a new "
+	          "connection; no answer within the same time again, and its connections are given up.", },
 	{ .name = "cancel_wait_timeout",
 	  .group = "Timeouts (0 for none)",
 	  .type = SETTING_DURATION_US, .at = offsetof(struct settings, cancel_wait_timeout_us),

@@ -21,6 +21,7 @@
 #include "session/hold.h"
 #include "session/link.h"
 #include "session/peers.h"
+#include "session/probe.h"
 #include "session/proxy_parts.h"
 #include "session/role_keys.h"
 #include "session/server.h"
@@ -161,7 +162,7 @@ proxy_new(struct config *config, char **environment, struct text *why)
 	must(RAND_bytes(x->cancel_secret, sizeof(x->cancel_secret)) == 1);
 	struct list *lists[] = { &x->loads, &x->pools, &x->dirty_pools, &x->clients, &x->logins, &x->servers, &x->closed_clients,
 		                 &x->closed_servers, &x->cancels, &x->closed_cancels, &x->peers, &x->closed_passings,
-		                 &x->console_waits };
+		                 &x->console_waits, &x->probes, &x->closed_probes };
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		list_init(lists[i]);
 	settle_open(x);
@@ -209,6 +210,7 @@ proxy_free(struct proxy *x)
 	auth_query_free(x);
 	cancel_free_all(x);
 	peers_free_all(x);
+	probe_free_all(x);
 	while ((n = list_first(&x->pools)) != NULL)
 		free_pool(node_owner(n, struct pool, node));
 	struct database *d, *next_d;

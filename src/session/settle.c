@@ -15,6 +15,7 @@
 #include "session/hold.h"
 #include "session/link.h"
 #include "session/peers.h"
+#include "session/probe.h"
 #include "session/replication.h"
 #include "session/role_keys.h"
 #include "session/server.h"
@@ -181,6 +182,7 @@ proxy_reap(void *context)
 		server_free(node_owner(n, struct server, node));
 	cancel_reap(x);
 	peers_reap(x);
+	probe_reap(x);
 }
 
 /* ---- once a second ---- */
@@ -382,6 +384,7 @@ proxy_on_second(void *context)
 	logins_on_second(x);
 	cancel_on_second(x);
 	peers_on_second(x);
+	probe_on_second(x);
 	names_on_second(x);
 	auth_query_on_second(x);
 	pools_upkeep(x, NULL);

@@ -145,7 +145,7 @@ cut(struct switchover *s)
 	{
 		struct server *server = node_owner(n, struct server, node);
 		if (is_on_leader(s, server) && switchover_is_busy(server))
-			server_close(server, FAULT_BY_ADMIN, "a switchover did not wait for it any longer");
+			server_lost(server, FAULT_BY_ADMIN, "a switchover did not wait for it any longer");
 	}
 }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from typing import Any, Iterator
 
 import psycopg
@@ -224,6 +225,28 @@ def test_orders_that_make_no_sense(sluices: Start, lab: Lab, order: str, says: s
     wait_known(front, lab)
     with pytest.raises(psycopg.errors.ProtocolViolation, match=says):
         switchover(front, order)
+
+
+def test_reads_leave_a_replica_that_is_frozen(sluices: Start, lab: Lab) -> None:
+    """Its host accepts connections and ends none. What was read there is read elsewhere, while it is still frozen."""
+    front = in_front(sluices, lab, server_dead_timeout="1s", patroni_timeout="500ms")
+    wait_known(front, lab)
+    frozen = lab.pick("replica")
+    try:
+        with load(lab, front, writers=1, readers=8) as work:
+            work.wait_reads({frozen.name})
+            frozen.freeze()
+            since = time.monotonic()
+            front.wait_log("does not answer, not even a new connection: [0-9]+ of its connections are given up")
+            wait_until(lambda: all(any(each.at > since + 1 for each in list(client.answers)) for client in work.readers), 30,
+                       "an answer for each reader")
+            assert not work.errors(work.readers), work.errors(work.readers)
+            assert not [each for each in work.read if each.at > since + 1 and each.node == frozen.name]
+            rows = {row["name"]: row["read"] for row in console(front, "SHOW MEMBERS")}
+            assert rows[frozen.name] != "yes"
+    finally:
+        frozen.thaw()
+    lab.wait_healthy(90)
 
 
 def test_two_instances_at_once_and_a_stop_in_the_middle(sluices: Start, lab: Lab) -> None:

@@ -1,0 +1,246 @@
+/*
+ * session/probe.c - is a host that says nothing still there? See the header.
+ *
+ *   probe_on_second ─► is_silent(server) ─► begin: connect, SSLRequest ┄► on_data: it lives
+ *                                                                       └► probe_on_second: too late ─► give_up
+ *
+ * Invariant: at most one probe for each member of a cluster.
+ * Source: PostgreSQL 15, 55.2.10 "SSL Session Encryption": one byte answers it, before anybody has logged in.
+ */
+#include "session/probe.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/heap.h"
+#include "base/log.h"
+#include "session/client.h"
+#include "session/proxy.h"
+#include "session/server.h"
+#include "wire/request.h"
+
+/* Without Patroni a long query looks like a dead host, so each of them brings a question: not too often. */
+#define AGAIN_US (30 * SECOND_US)
+
+struct probe {
+	struct node node;       /* in proxy->probes, then closed_probes */
+	struct stream stream;
+	struct proxy *proxy;
+	char cluster[CLUSTER_NAME_MAX];
+	char member[MEMBER_NAME_MAX];
+	uint16_t id;
+	uint64_t since_us;
+	bool is_over;           /* it answered; kept for a while, so that it is not asked again and again */
+};
+
+static uint64_t
+limit_us(const struct proxy *x)
+{
+	return x->config->settings.server_dead_timeout_us;
+}
+
+/* Since when it owes an answer and has said nothing; 0: it does not. */
+static uint64_t
+silent_since_us(const struct server *s)
+{
+	if (s->state != SERVER_LINKED || owed_is_empty(&s->owed) || s->stream.is_paused || s->link->query_us == 0)
+		return 0;
+	uint64_t since_us = s->request_us > s->linked_us ? s->request_us : s->linked_us;
+	return s->link->query_us > since_us ? s->link->query_us : since_us;
+}
+
+static bool
+is_silent(const struct server *s)
+{
+	uint64_t since_us = silent_since_us(s);
+	return since_us > 0 && clock_now_us() - since_us > limit_us(s->proxy);
+}
+
+static bool
+is_of(const struct probe *p, const struct server *s)
+{
+	return s->slot.at && s->slot.at->id == p->id && strcmp(s->pool->database->load->topology->cluster, p->cluster) == 0;
+}
+
+/* ---- one probe ---- */
+
+static void
+finish(struct probe *p)
+{
+	stream_close(&p->stream);
+	node_remove(&p->node);
+	list_append(&p->proxy->closed_probes, &p->node);
+}
+
+static void
+probe_on_open(void *owner)
+{
+	struct probe *p = owner;
+	struct buf b = { 0 };
+	request_ssl(&b);
+	stream_put(&p->stream, buf_view(&b));
+	buf_free(&b);
+}
+
+static void
+it_lives(struct probe *p)
+{
+	log_debug("probe", "member %s of %s answers", p->member, p->cluster);
+	p->is_over = true;
+	stream_close(&p->stream);
+}
+
+static size_t
+probe_on_data(void *owner, struct view in)
+{
+	struct probe *p = owner;
+	if (!p->is_over)
+		it_lives(p);
+	return in.n;
+}
+
+/* A connection that is refused comes from a host that lives, and will have ended what it does not serve any more. */
+static void
+probe_on_end(void *owner, enum stream_end why, const char *text)
+{
+	struct probe *p = owner;
+	if (why == STREAM_END_REFUSED && strcmp(text, strerror(ECONNREFUSED)) != 0)
+		stream_close(&p->stream); /* unreachable: as if it had said nothing */
+	else if (!p->is_over)
+		it_lives(p);
+}
+
+static void
+probe_on_nothing(void *owner)
+{
+}
+
+static const struct stream_ops ops = {
+	.on_open = probe_on_open,
+	.on_data = probe_on_data,
+	.on_end = probe_on_end,
+	.on_blocked = probe_on_nothing,
+	.on_drained = probe_on_nothing,
+};
+
+static void
+begin(const struct server *s)
+{
+	struct proxy *x = s->proxy;
+	const struct topology *t = s->pool->database->load->topology;
+	const struct member *m = topology_member(t, s->slot.at->id);
+	struct probe *p = heap_alloc(sizeof(*p));
+	p->proxy = x;
+	p->stream.fd = -1;
+	p->id = s->slot.at->id;
+	p->since_us = clock_now_us();
+	snprintf(p->cluster, sizeof(p->cluster), "%s", t->cluster);
+	snprintf(p->member, sizeof(p->member), "%s", m ? m->name : "that has gone");
+	list_append(&x->probes, &p->node);
+	if (!stream_connect(&p->stream, x->loop, (const struct sockaddr *)&s->address, s->address_bytes, &ops, p))
+		p->is_over = true; /* nothing is known by that: out of descriptors, most likely */
+}
+
+static void
+give_up(struct probe *p)
+{
+	struct proxy *x = p->proxy;
+	char why[MEMBER_NAME_MAX + 64];
+	uint32_t count = 0;
+	snprintf(why, sizeof(why), "member %s does not answer, not even a new connection", p->member);
+	struct cluster *cluster = NULL;
+	list_each(&x->servers, n, after)
+	{
+		struct server *s = node_owner(n, struct server, node);
+		if (!is_of(p, s) || s->login || !(is_silent(s) || s->state == SERVER_IDLE))
+			continue;
+		if (cluster == NULL) { /* who loses a server here shall not be given another one there */
+			cluster = s->pool->database->load->cluster;
+			cluster_report_session(cluster, p->id, SESSION_SILENT);
+		}
+		count++;
+		server_lost(s, FAULT_BY_SERVER, why);
+	}
+	if (count > 0)
+		log_warning("probe", "cluster %s: %s: %u of its connections are given up", p->cluster, why, count);
+	finish(p);
+}
+
+/* ---- once a second ---- */
+
+static bool
+is_doubtful(const struct server *s)
+{
+	const struct topology *t = s->pool->database->load->topology;
+	if (t->is_plain || s->slot.at == NULL)
+		return false;
+	const struct member *m = topology_member(cluster_topology(s->pool->database->load->cluster), s->slot.at->id);
+	return !t->has_patroni || m == NULL || m->is_silent;
+}
+
+static bool
+is_asked(const struct server *s)
+{
+	list_each(&s->proxy->probes, n, after)
+		if (is_of(node_owner(n, struct probe, node), s))
+			return true;
+	return false;
+}
+
+static void
+look_after(struct probe *p)
+{
+	uint64_t age_us = clock_now_us() - p->since_us;
+	bool is_kept = false;
+	list_each(&p->proxy->loads, n, after)
+	{
+		const struct cluster_load *load = node_owner(n, struct cluster_load, node);
+		is_kept = is_kept || (strcmp(load->topology->cluster, p->cluster) == 0 && !load->topology->has_patroni);
+	}
+	if (!p->is_over && age_us > limit_us(p->proxy))
+		give_up(p);
+	else if (p->is_over && age_us > (is_kept ? AGAIN_US : limit_us(p->proxy)))
+		finish(p);
+}
+
+void
+probe_on_second(struct proxy *x)
+{
+	list_each(&x->probes, n, after)
+		look_after(node_owner(n, struct probe, node));
+	if (limit_us(x) == 0 || x->state == PROXY_SUSPENDED)
+		return;
+	list_each(&x->servers, n, after)
+	{
+		const struct server *s = node_owner(n, struct server, node);
+		if (is_silent(s) && is_doubtful(s) && !is_asked(s))
+			begin(s);
+	}
+}
+
+static void
+free_list(struct list *list)
+{
+	struct node *n;
+	while ((n = list_first(list)) != NULL) {
+		struct probe *p = node_owner(n, struct probe, node);
+		stream_close(&p->stream);
+		node_remove(&p->node);
+		heap_free(p);
+	}
+}
+
+void
+probe_reap(struct proxy *x)
+{
+	free_list(&x->closed_probes);
+}
+
+void
+probe_free_all(struct proxy *x)
+{
+	free_list(&x->probes);
+	free_list(&x->closed_probes);
+}
