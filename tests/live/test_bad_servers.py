@@ -175,18 +175,29 @@ def test_a_server_that_closes_between_answers(sluices: Start, backend: str) -> N
         session.next_query()
 
     with Scene(sluices, backend, script) as scene, scene.login() as client:
-        error = client.send(wire.query("INSERT something")).refused()
-        assert error["C"] == "08007" and "not known" in error["H"]
+        error = client.send(wire.query("INSERT something")).error()
+        assert error["C"] == "08007" and "not known" in error["M"]
 
 
 def test_fatal_errors_come_through(sluices: Start, backend: str) -> None:
     def script(session: Session) -> None:
         session.login()
         session.next_query()
+        session.send(fake.error("53200", "out of memory", "FATAL"))
+
+    with Scene(sluices, backend, script) as scene, scene.login() as client:
+        assert client.send(wire.query("SELECT 1")).refused()["C"] == "53200"
+
+
+def test_a_server_that_goes_takes_no_client_with_it(sluices: Start, backend: str) -> None:
+    def script(session: Session) -> None:
+        session.login()
+        session.next_query()
         session.send(fake.error("57P01", "terminating connection due to administrator command", "FATAL"))
 
     with Scene(sluices, backend, script) as scene, scene.login() as client:
-        assert client.send(wire.query("SELECT 1")).refused()["C"] == "57P01"
+        error = client.send(wire.query("SELECT 1")).error()
+        assert (error["C"], error["D"]) == ("08007", "The server said: terminating connection due to administrator command")
 
 
 # Logins.
