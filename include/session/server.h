@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/fault.h"
 #include "net/stream.h"
@@ -65,9 +66,9 @@ struct server {
 	uint8_t state;             /* enum server_state; server_enter() only */
 	uint8_t question;
 	bool is_copy_in;           /* reads CopyData: Sync and Flush are ignored by it */
+	bool is_goodbye_told;      /* its FATAL was passed on: the client knows */
 	bool has_spoken;           /* part of the answer to the client's request has been passed on */
 	bool has_failed;           /* so was an error of it; its ReadyForQuery was not yet */
-	bool is_goodbye_told;      /* its FATAL was passed on: the client knows */
 	bool keeps_all;            /* `kept` is every byte that the client sent since it was last cleared */
 	bool keeps_no_more;        /* data of a COPY follow, which are not kept */
 	uint32_t kept_answered;    /* requests at the front of `kept` that are done */
@@ -139,10 +140,15 @@ server_keep(struct server *s, struct view v)
 {
 	if (s->keeps_no_more || !s->keeps_all)
 		return;
-	if (s->kept.n + v.n > KEPT_MAX)
+	struct buf *b = &s->kept;
+	if (b->n + v.n > KEPT_MAX) {
 		s->keeps_all = false;
-	else
-		buf_add(&s->kept, v);
+	} else if (v.n > 0) {
+		if (b->room - b->n < v.n)
+			buf_reserve(b, v.n);
+		memcpy(b->p + b->n, v.p, v.n);
+		b->n += v.n;
+	}
 }
 
 /* session/server_answers.c */

@@ -67,7 +67,6 @@ forward(struct client *c, const struct frame *f, struct view all)
 	stream_send(&c->link->stream, all);
 	c->in_left = f->size - (uint32_t)all.n;
 	c->in_goes = true;
-	c->in_is_data = false;
 }
 
 static void
@@ -336,7 +335,6 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 	stream_send(&s->stream, view_from(f->body, head.head_bytes));
 	c->in_left = f->size - (uint32_t)all.n;
 	c->in_goes = true;
-	c->in_is_data = false;
 	return FLOW_MORE;
 }
 
@@ -466,7 +464,7 @@ client_run_copy(struct client *c, const struct frame *f, struct view all)
 		c->link->is_copy_in = c->link->keeps_no_more = false;
 	}
 	forward(c, f, all);
-	c->in_is_data = true;
+	c->in_is_data = c->in_left > 0;
 	return FLOW_MORE;
 }
 
@@ -551,6 +549,8 @@ client_pass_rest(struct client *c, struct view part)
 	if (c->in_goes && c->link)
 		stream_send(&c->link->stream, part);
 	c->in_left -= (uint32_t)part.n;
+	if (c->in_left == 0)
+		c->in_is_data = false;
 	/* Its transaction may have ended while the rest of a message was still on its way. */
 	if (c->in_left == 0 && c->link && link_may_part(c->link))
 		link_part(c->link);

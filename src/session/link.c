@@ -108,7 +108,7 @@ link_break(struct server *s)
 	}
 	c->linked_count++;
 	c->query_us = 0;
-	c->is_stalled = c->is_discarding = false;
+	c->is_stalled = c->is_discarding = c->in_is_data = false;
 	c->link = NULL;
 	s->link = NULL;
 }

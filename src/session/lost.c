@@ -11,6 +11,7 @@
 
 #include "base/must.h"
 #include "session/ending.h"
+#include "sql/facts.h"
 #include "wire/frame.h"
 #include "wire/message.h"
 
@@ -114,11 +115,26 @@ struct walk {
 	const char *portal;   /* bound last */
 };
 
+/*
+ * On a standby, by PostgreSQL's parser: nothing that writes, and no function that it does not know. What the text does not
+ * name (in a view, behind a cast) can't have changed this database either; that is what the standby is for.
+ */
+static bool
+certainly_reads(const struct walk *w, struct view text)
+{
+	if (!w->request->is_standby)
+		return false;
+	struct sql_facts *facts = sql_facts_read(text);
+	bool reads = sql_only_reads(facts) && !facts->needs_standard_strings;
+	sql_facts_unref(facts);
+	return reads;
+}
+
 static void
 walk_text(struct walk *w, struct view text)
 {
 	struct ending_facts f = ending_read(text);
-	bool reads = f.is == ENDING_SELECT && w->request->is_standby;
+	bool reads = f.is == ENDING_SELECT && certainly_reads(w, text);
 	w->begins |= w->runs == 0 && f.is == ENDING_BEGIN;
 	w->runs++;
 	w->may_end |= f.may_end;

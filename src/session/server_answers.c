@@ -263,20 +263,23 @@ server_run_ready(struct server *s, const struct frame *f, struct view all)
 	if (goes) {
 		stream_send(&s->link->stream, all);
 		count_ready(s, s->link);
-		s->kept_answered++;
-		s->has_spoken = s->has_failed = false;
 	}
 	link_pop_ours(s);
 	go_on(s->link);
-	if (!owed_is_empty(&s->owed))
+	if (!owed_is_empty(&s->owed)) {
+		s->kept_answered += goes;
+		if (goes)
+			s->has_spoken = s->has_failed = false;
 		return true;
-	if (s->link)
-		server_keep_anew(s, s->link->in_left == 0);
+	}
 	switch ((enum server_state)s->state) {
 	case SERVER_LINKED:
 		if (link_may_part(s)) {
 			link_part(s);
-		} else if (status == 'I' && s->slot.is_close_needed && s->proxy->config->settings.server_fast_close &&
+			break;
+		}
+		server_keep_anew(s, s->link->in_left == 0);
+		if (status == 'I' && s->slot.is_close_needed && s->proxy->config->settings.server_fast_close &&
 		           !s->owed.is_open) {
 			client_fail(s->link, &(struct fault){ .by = FAULT_BY_ADMIN, .sqlstate = SQLSTATE_ADMIN_SHUTDOWN,
 			                                      .text = "server connection is to be closed (server_fast_close)" });
