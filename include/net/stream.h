@@ -70,7 +70,7 @@ struct stream {
 	bool is_watched : 1;    /* paused by stream_pause_watching() */
 	bool is_suspended : 1;  /* by stream_suspend() */
 	bool is_broken : 1;     /* sending failed: the owner is told before the end of the turn, not from within its call */
-	int error;              /* errno of that; 0: TLS */
+	int16_t error;          /* errno of that; 0: TLS */
 };
 
 /* Take over a connected descriptor, which must be non-blocking. */

@@ -13,10 +13,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <netinet/in.h>
 #include <uthash.h>
 
 #include "base/fault.h"
+#include "base/ip.h"
 #include "net/stream.h"
 #include "pool/pool.h"
 #include "session/cancel_key.h"
@@ -93,11 +93,8 @@ struct client {
 	struct database *database; /* NULL before login and on the console */
 	struct role *role;         /* who it logged in as */
 	uint32_t linked_count;
-	union {
-		struct sockaddr     any;
-		struct sockaddr_in  in;
-		struct sockaddr_in6 in6;
-	} where;                   /* its address: that of its socket, or the one that its PROXY header carries */
+	struct ip_address address; /* that of its socket, or the one that its PROXY header carries */
+	uint16_t port;             /* with it */
 };
 
 void client_new(struct proxy *x, int fd, bool is_unix, enum lane lane);

@@ -203,7 +203,7 @@ stream_break(struct stream *s, int error)
 	if (s->is_ended || s->is_broken)
 		return;
 	s->is_broken = true;
-	s->error = error;
+	s->error = (int16_t)error;
 	gather_release(s);
 	stream_ask_again(s);
 }

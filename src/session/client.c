@@ -6,6 +6,7 @@
 #include "session/client.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #include "base/clock.h"
 #include "base/heap.h"
 #include "base/log.h"
+#include "net/address.h"
 #include "session/cancel.h"
 #include "session/client_login.h"
 #include "session/link.h"
@@ -147,11 +149,13 @@ note_address(struct client *c)
 	struct sockaddr_storage a;
 	stream_peer(&c->stream, &a);
 	if (c->is_unix)
-		c->where.any.sa_family = AF_UNIX;
-	else if (a.ss_family == AF_INET || a.ss_family == AF_INET6)
-		memcpy(&c->where, &a, sizeof(c->where));
-	else
+		return;
+	if (a.ss_family != AF_INET && a.ss_family != AF_INET6) {
 		client_close(c, FAULT_BY_CLIENT, "it left before it was accepted");
+		return;
+	}
+	c->address = ip_address_of((const struct sockaddr *)&a);
+	c->port = (uint16_t)address_port(&a);
 }
 
 void
@@ -189,14 +193,24 @@ client_refuse(struct proxy *x, int fd, const char *text, const char *hint)
 void
 client_address(const struct client *c, struct sockaddr_storage *out)
 {
-	*out = (struct sockaddr_storage){ 0 };
-	memcpy(out, &c->where, sizeof(c->where));
+	*out = (struct sockaddr_storage){ .ss_family = AF_UNIX };
+	if (c->address.size == 4) {
+		struct sockaddr_in *in = (struct sockaddr_in *)out;
+		*in = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(c->port) };
+		memcpy(&in->sin_addr, c->address.bytes, 4);
+	} else if (c->address.size == 16) {
+		struct sockaddr_in6 *in = (struct sockaddr_in6 *)out;
+		*in = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(c->port) };
+		memcpy(&in->sin6_addr, c->address.bytes, 16);
+	}
 }
 
 void
 client_address_text(const struct client *c, char *host, size_t room, uint16_t *port)
 {
-	address_text(&c->where.any, host, room, port);
+	struct sockaddr_storage a;
+	client_address(c, &a);
+	address_text((const struct sockaddr *)&a, host, room, port);
 }
 
 void

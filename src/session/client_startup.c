@@ -31,19 +31,17 @@ bool
 login_needs_header(const struct client *c)
 {
 	const char *from = c->proxy->config->settings.proxy_protocol_from;
-	return from[0] && addresses_have(from, &c->where.any);
+	struct sockaddr_storage a;
+	client_address(c, &a);
+	return from[0] && addresses_have(from, (const struct sockaddr *)&a);
 }
 
 static void
 carry(struct client *c, const struct proxy_header *h)
 {
-	if (h->family == 4) {
-		c->where.in = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(h->source_port) };
-		memcpy(&c->where.in.sin_addr, h->source, 4);
-	} else {
-		c->where.in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(h->source_port) };
-		memcpy(&c->where.in6.sin6_addr, h->source, 16);
-	}
+	c->address = (struct ip_address){ .size = h->family == 4 ? 4 : 16 };
+	memcpy(c->address.bytes, h->source, c->address.size);
+	c->port = h->source_port;
 	c->is_unix = false; /* it came by the network, and is treated so */
 }
 
