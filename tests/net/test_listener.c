@@ -32,16 +32,27 @@ on_caller(void *context, int fd, bool is_unix, bool is_last)
 	last_fd = fd;
 }
 
+/* Below the ports that the kernel gives to anybody who connects somewhere, and free on all addresses. */
 static uint16_t
 free_port(void)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t n = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-	getsockname(fd, (struct sockaddr *)&a, &n);
-	close(fd);
-	return ntohs(a.sin_port);
+	enum { FIRST = 10000, COUNT = 10000 };
+	static unsigned at;
+	for (int tries = 0; tries < COUNT; tries++) {
+		uint16_t port = (uint16_t)(FIRST + ((unsigned)getpid() * 7 + at++) % COUNT);
+		struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_port = htons(port) }; /* and IPv4, as it is not V6ONLY */
+		struct sockaddr_in a4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+		int fd = socket(AF_INET6, SOCK_STREAM, 0);
+		bool is_free = fd >= 0 ? bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 : true;
+		if (fd >= 0)
+			close(fd);
+		fd = socket(AF_INET, SOCK_STREAM, 0);
+		is_free = is_free && bind(fd, (struct sockaddr *)&a4, sizeof(a4)) == 0;
+		close(fd);
+		if (is_free)
+			return port;
+	}
+	ck_abort_msg("no port is free");
 }
 
 static int
