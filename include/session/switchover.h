@@ -38,7 +38,7 @@ void switchover_on_leave(struct proxy *x, uint32_t by);
 
 /* From hold and settle. */
 void switchover_on_topology(struct switchover *s);
-void switchover_settle(struct proxy *x);
+void switchover_settle(struct switchover *s);
 void switchover_stop(struct switchover *s); /* NULL is fine */
 void switchover_free(struct switchover *s); /* likewise */
 

@@ -322,10 +322,11 @@ how_it_ended(const struct failover *e)
 void
 hold_settle(struct proxy *x)
 {
-	switchover_settle(x);
-	list_each(&x->loads, n, after)
+	list_each(&x->loads, n, after) /* in each turn: not a step more than needed */
 	{
 		struct hold *h = node_owner(n, struct cluster_load, node)->hold;
+		if (h->switchover)
+			switchover_settle(h->switchover);
 		if (!h->is_open)
 			continue;
 		uint32_t count = h->event.patroni_us ? 0 : hold_count(h);

@@ -240,14 +240,10 @@ switchover_on_topology(struct switchover *s)
 }
 
 void
-switchover_settle(struct proxy *x)
+switchover_settle(struct switchover *s)
 {
-	list_each(&x->loads, n, after)
-	{
-		struct switchover *s = node_owner(n, struct cluster_load, node)->hold->switchover;
-		if (s && s->state == SWITCH_DRAINING && busy_on_leader(s) == 0)
-			happens(s, SWITCH_ON_DRAINED);
-	}
+	if (s->state == SWITCH_DRAINING && busy_on_leader(s) == 0)
+		happens(s, SWITCH_ON_DRAINED);
 }
 
 void
