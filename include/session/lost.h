@@ -43,7 +43,7 @@ enum lost_verdict {
 	LOST_LATER,     /* the transaction is gone; the next message will hear of it */
 	LOST_ROLLBACK,  /* what was asked for has come about: answered by us as PostgreSQL would */
 	LOST_ABORTED,   /* ERROR 40001, and the transaction is a failed one */
-	LOST_NOT_DONE,  /* ERROR 40001 outside of a transaction: certainly nothing has changed */
+	LOST_NOT_DONE,  /* ERROR 40001 outside of a transaction: certainly nothing was committed */
 	LOST_UNKNOWN,   /* ERROR 08007 */
 	LOST_CUT,       /* FATAL 57P01 */
 	LOST_CUT_SHORT, /* the connection ends without a word: there is no place for one */

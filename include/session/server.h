@@ -133,7 +133,7 @@ server_keep_anew(struct server *s, bool is_between_messages)
 	s->keeps_all = is_between_messages;
 }
 
-enum { KEPT_MAX = 16 * 1024, KEPT_ROOM_IDLE = 1024 };
+enum { KEPT_MAX = 16 * 1024, KEPT_ROOM_IDLE = 4096 };
 
 static inline void
 server_keep(struct server *s, struct view v)

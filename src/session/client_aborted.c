@@ -29,7 +29,7 @@ client_add_aborted(const struct client *c, struct buf *b, bool is_block, const c
 	reply_error(b, "ERROR", &(struct fault){
 		.sqlstate = is_shutdown ? SQLSTATE_ADMIN_SHUTDOWN : SQLSTATE_SERIALIZATION_FAILURE,
 		.text = is_block ? "the server was lost in the middle of a transaction, which was rolled back"
-		                 : "the server was lost in the middle of a statement, which has changed nothing",
+		                 : "the server was lost in the middle of a statement, of which nothing was committed",
 		.detail = why, .hint = is_block ? "Roll back, and repeat the transaction." : "Repeat it." });
 }
 

@@ -505,7 +505,7 @@ proxy_stop(struct proxy *x, enum proxy_state how)
 		{
 			struct client *c = node_owner(n, struct client, node);
 			bool is_between = c->state == CLIENT_LINKED && owed_is_empty(&c->link->owed) && c->link->status == 'I';
-			if (c->state <= CLIENT_WAITING || c->state == CLIENT_REPLICATING || is_between)
+			if (c->state <= CLIENT_WAITING || c->state == CLIENT_REPLICATING || c->state == CLIENT_ABORTED || is_between)
 				client_fail(c, &(struct fault){ .by = FAULT_BY_ADMIN, .sqlstate = SQLSTATE_ADMIN_SHUTDOWN,
 				                                .text = "server shutting down" });
 		}

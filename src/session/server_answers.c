@@ -263,13 +263,12 @@ server_run_ready(struct server *s, const struct frame *f, struct view all)
 	if (goes) {
 		stream_send(&s->link->stream, all);
 		count_ready(s, s->link);
+		s->has_spoken = s->has_failed = false;
 	}
 	link_pop_ours(s);
 	go_on(s->link);
 	if (!owed_is_empty(&s->owed)) {
 		s->kept_answered += goes;
-		if (goes)
-			s->has_spoken = s->has_failed = false;
 		return true;
 	}
 	switch ((enum server_state)s->state) {

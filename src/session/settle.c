@@ -235,7 +235,7 @@ client_on_second(struct client *c)
 			time_out(c, SQLSTATE_IDLE_SESSION_TIMEOUT, "client_idle_timeout");
 		return;
 	case CLIENT_ABORTED:
-		if (x->state == PROXY_STOPPING_SERVERS)
+		if (x->state == PROXY_STOPPING_SERVERS || x->state == PROXY_STOPPING)
 			time_out(c, SQLSTATE_ADMIN_SHUTDOWN, "server shutting down");
 		else if (is_over(c->since_us, rules.idle_transaction_timeout_us))
 			time_out(c, SQLSTATE_IDLE_TRANSACTION_TIMEOUT, "idle transaction timeout");

@@ -110,6 +110,13 @@ def test_writing_on_the_read_port_is_refused_by_the_standby(lab: Lab, front: Slu
             connection.execute("CREATE TABLE never (id int)")
 
 
+def check_kept(work: Load) -> None:
+    """Nobody has lost his connection, and who was told of a loss was told that it is not known how it ended, or that it is."""
+    clients = work.writers + work.readers
+    assert sum(client.connections_lost for client in clients) == 0, work.errors(clients)
+    assert {state for client in clients for _, state, _ in client.errors} <= {"08007", "40001", "25006"}
+
+
 def test_switchover(lab: Lab, front: Sluice) -> None:
     with load(lab, front) as work:
         work.wait_writes()
@@ -120,6 +127,7 @@ def test_switchover(lab: Lab, front: Sluice) -> None:
         work.wait_writes(50, new)
     assert {each.node for each in work.written} == {old, new}
     work.check_writes()
+    check_kept(work)
 
 
 def test_users_are_looked_up_while_the_leader_moves(sluices: Start, lab: Lab) -> None:
@@ -172,6 +180,7 @@ def test_leader_killed(lab: Lab, front: Sluice) -> None:
         work.wait_reads(set(lab.layout.names) - {new})
     assert {each.node for each in work.written} == {old.name, new}
     work.check_writes()
+    check_kept(work)
 
 
 def test_postgres_of_the_leader_killed(lab: Lab, front: Sluice) -> None:

@@ -41,6 +41,7 @@ class Client(threading.Thread):
         self.answers: list[Answer] = []
         self.errors: list[tuple[float, str, str]] = []  # when, SQLSTATE or "", text
         self.unknown: set[str] = set()
+        self.connections_lost = 0
         self.asked_to_stop = threading.Event()
 
     def run(self) -> None:
@@ -60,6 +61,7 @@ class Client(threading.Thread):
                 self.errors.append((time.monotonic(), error.sqlstate or "", str(error).strip()))
                 if connection is not None and connection.closed:
                     connection = None
+                    self.connections_lost += 1
                 self.asked_to_stop.wait(0.05)
             self.asked_to_stop.wait(PAUSE)
         if connection is not None:
