@@ -77,6 +77,7 @@ struct settings {
 	int         listen_backlog;
 	const char *http_addr;
 	int         http_port; /* 0: none */
+	const char *http_token; /* secret */
 	const char *unix_socket_dir; /* "" none; first '@': abstract */
 	int         unix_socket_mode;
 	const char *unix_socket_group;

@@ -50,6 +50,9 @@ struct hold {
 	uint64_t open_us;      /* since when there is a leader that takes writes; time before it counts for failover_hold_timeout */
 	uint64_t ended, released, refused, held_us; /* over all events that have ended */
 	struct switchover *switchover; /* the last one; or NULL */
+	uint64_t asked_until_us; /* closed because somebody asked for it: until then at most; 0: not so */
+	bool asked_is_lost;      /* its leader has gone since */
+	char asked_for[MEMBER_NAME_MAX];
 };
 
 struct failovers {
@@ -68,6 +71,15 @@ void hold_on_topology(struct hold *h, const struct topology *old);
 /* A planned change begins, and ends: the leader takes nothing new in between. `why` goes where signs go. */
 void hold_close(struct hold *h, const char *why);
 void hold_reopen(struct hold *h);
+
+/*
+ * Somebody outside is about to stop the leader: closed until another one leads, it has gone and come back, hold_release(), or
+ * the time is over. Asking again begins the time anew. Beside a SWITCHOVER it changes nothing.
+ */
+void hold_ask(struct hold *h, uint64_t ttl_us);
+void hold_release(struct hold *h);
+uint32_t hold_busy(const struct hold *h); /* transactions that run on the leader */
+void hold_on_second(struct proxy *x);
 
 /* Since when writes to this cluster wait; 0: they do not. */
 uint64_t hold_since_us(const struct cluster_load *load);

@@ -42,6 +42,8 @@ void switchover_settle(struct switchover *s);
 void switchover_stop(struct switchover *s); /* NULL is fine */
 void switchover_free(struct switchover *s); /* likewise */
 
+/* Transactions that run on this member. */
+uint32_t switchover_busy(const struct proxy *x, const struct cluster_load *load, uint16_t id);
 /* Does it keep the server's member from being left: a transaction, or an answer that is owed? */
 bool switchover_is_busy(const struct server *s);
 /* A member that could lead next, as far as one can see. */

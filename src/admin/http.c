@@ -22,6 +22,7 @@
 #include <event2/listener.h>
 
 #include "admin/health.h"
+#include "admin/http_hold.h"
 #include "admin/metrics.h"
 #include "admin/page.h"
 #include "base/clock.h"
@@ -227,6 +228,12 @@ reason_of(int status)
 	switch (status) {
 	case 200:
 		return "OK";
+	case 400:
+		return "Bad Request";
+	case 401:
+		return "Unauthorized";
+	case 403:
+		return "Forbidden";
 	case 404:
 		return "Not Found";
 	case 405:
@@ -246,6 +253,8 @@ send_answer(struct evhttp_request *request, int status, const char *content_type
 	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
 	evhttp_add_header(headers, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
 	evhttp_add_header(headers, "Connection", "close");
+	if (status == 401)
+		evhttp_add_header(headers, "WWW-Authenticate", "Bearer");
 	if (status == 405)
 		evhttp_add_header(headers, "Allow", "GET, HEAD");
 	if (out)
@@ -265,7 +274,11 @@ on_request(struct evhttp_request *request, void *context)
 	const struct place *place = find_place(uri ? evhttp_uri_get_path(uri) : NULL);
 	enum evhttp_cmd_type method = evhttp_request_get_command(request);
 	struct buf body = { 0 };
-	if (place == NULL) {
+	if (method == EVHTTP_REQ_POST && uri && http_hold_has(evhttp_uri_get_path(uri))) {
+		const char *who = evhttp_find_header(evhttp_request_get_input_headers(request), "Authorization");
+		int status = http_hold(h->proxy, evhttp_uri_get_path(uri), evhttp_uri_get_query(uri), who, &body);
+		send_answer(request, status, PLAIN, &body);
+	} else if (place == NULL) {
 		buf_addf(&body, "no such page\n");
 		send_answer(request, 404, PLAIN, &body);
 	} else if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD) {

@@ -165,6 +165,62 @@ note_leader(struct hold *h)
 }
 
 void
+hold_ask(struct hold *h, uint64_t ttl_us)
+{
+	const struct member *leader = topology_leader(h->load->topology);
+	if (leader == NULL || (h->load->is_closed && h->asked_until_us == 0))
+		return;
+	if (h->asked_until_us == 0) {
+		char tag[CLUSTER_NAME_MAX + 16];
+		snprintf(tag, sizeof(tag), "cluster %s", h->load->topology->cluster);
+		log_info(tag, "writes are held: POST /hold says that %s is about to stop", leader->name);
+		snprintf(h->asked_for, sizeof(h->asked_for), "%s", leader->name);
+		h->asked_is_lost = false;
+		hold_close(h, "POST /hold");
+	}
+	h->asked_until_us = clock_now_us() + ttl_us;
+}
+
+void
+hold_release(struct hold *h)
+{
+	if (h->asked_until_us == 0)
+		return;
+	h->asked_until_us = 0;
+	hold_reopen(h);
+}
+
+uint32_t
+hold_busy(const struct hold *h)
+{
+	const struct member *leader = topology_leader(h->load->topology);
+	return leader ? switchover_busy(h->proxy, h->load, leader->id) : 0;
+}
+
+void
+hold_on_second(struct proxy *x)
+{
+	list_each(&x->loads, n, after)
+	{
+		struct hold *h = node_owner(n, struct cluster_load, node)->hold;
+		if (h->asked_until_us && clock_now_us() >= h->asked_until_us)
+			hold_release(h);
+	}
+}
+
+/* What POST /hold was for has come about. */
+static void
+look_for_successor(struct hold *h, const struct member *leader)
+{
+	if (h->asked_until_us == 0)
+		return;
+	if (leader == NULL)
+		h->asked_is_lost = true;
+	else if (h->asked_is_lost || strcmp(leader->name, h->asked_for) != 0)
+		hold_release(h);
+}
+
+void
 hold_on_topology(struct hold *h, const struct topology *old)
 {
 	const struct topology *now = h->load->topology;
@@ -176,6 +232,7 @@ hold_on_topology(struct hold *h, const struct topology *old)
 		begin(h, old, leader ? "another leader" : now->why_no_leader, false);
 	if (leader && before == NULL && !h->is_open)
 		h->open_us = clock_now_us(); /* the first one that was found */
+	look_for_successor(h, leader);
 	if (h->is_open)
 		note_leader(h);
 	switchover_on_topology(h->switchover);

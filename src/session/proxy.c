@@ -495,7 +495,11 @@ proxy_stop(struct proxy *x, enum proxy_state how)
 	if (x->state == PROXY_SUSPENDED)
 		proxy_wake(x);
 	list_each(&x->loads, each, next)
-		switchover_stop(node_owner(each, struct cluster_load, node)->hold->switchover);
+	{
+		struct hold *h = node_owner(each, struct cluster_load, node)->hold;
+		switchover_stop(h->switchover);
+		hold_release(h);
+	}
 	x->state = how;
 	x->stop_by_us = clock_now_us() + x->config->settings.shutdown_timeout_us;
 	if (how == PROXY_STOPPING_SERVERS)

@@ -385,6 +385,7 @@ proxy_on_second(void *context)
 	cancel_on_second(x);
 	peers_on_second(x);
 	probe_on_second(x);
+	hold_on_second(x);
 	names_on_second(x);
 	auth_query_on_second(x);
 	pools_upkeep(x, NULL);

@@ -70,14 +70,14 @@ is_on_leader(const struct switchover *s, const struct server *server)
 	return leader && server->pool->database->load == s->load && server->slot.at && server->slot.at->id == leader->id;
 }
 
-static uint32_t
-busy_on_leader(const struct switchover *s)
+uint32_t
+switchover_busy(const struct proxy *x, const struct cluster_load *load, uint16_t id)
 {
 	uint32_t count = 0;
-	list_each(&s->proxy->servers, n, after)
+	list_each(&x->servers, n, after)
 	{
-		const struct server *server = node_owner(n, struct server, node);
-		count += is_on_leader(s, server) && switchover_is_busy(server);
+		const struct server *s = node_owner(n, struct server, node);
+		count += s->pool->database->load == load && s->slot.at && s->slot.at->id == id && switchover_is_busy(s);
 	}
 	return count;
 }
@@ -242,7 +242,8 @@ switchover_on_topology(struct switchover *s)
 void
 switchover_settle(struct switchover *s)
 {
-	if (s->state == SWITCH_DRAINING && busy_on_leader(s) == 0)
+	const struct member *leader = topology_leader(s->load->topology);
+	if (s->state == SWITCH_DRAINING && leader && switchover_busy(s->proxy, s->load, leader->id) == 0)
 		happens(s, SWITCH_ON_DRAINED);
 }
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 import threading
 import time
+import urllib.error
+import urllib.request
+from pathlib import Path
 from typing import Any, Iterator
 
 import psycopg
@@ -25,9 +28,17 @@ Start = Any
 @pytest.fixture(scope="module")
 def lab(place: Place) -> Iterator[Lab]:
     lab = Lab(place.root / "secure")
+    script = (Path(__file__).parents[2] / "contrib" / "patroni" / "before_stop").read_text(encoding="utf-8")
+    hook = place.make_dir("hook")
+    place.write(hook / "before_stop", script, 0o755)
+    place.write(hook / "token", TOKEN)
+    place.write(hook / "run", f"#!/bin/bash\n[ -e {hook}/url ] || exit 0\nexec {hook}/before_stop $1 {hook}/token $(<{hook}/url)\n", 0o755)
     lab.up(Options(port_base=place.lab_ports(), fsync=False, rest_tls=True))
     yield lab
     lab.down()
+
+
+TOKEN = "who may hold"
 
 
 def identity(lab: Lab, **changes: Any) -> dict[str, Any]:
@@ -277,3 +288,81 @@ def test_two_instances_at_once_and_a_stop_in_the_middle(sluices: Start, lab: Lab
         slow.commit()
         front.stop()
         thread.join(20)
+
+
+# Told by Patroni.
+
+def post(front: Sluice, path: str, token: str = TOKEN) -> tuple[int, str]:
+    request = urllib.request.Request(f"http://127.0.0.1:{front.settings['http_port']}{path}", method="POST",
+                                     headers={"Authorization": "Bearer " + token} if token else {})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def with_http(sluices: Start, lab: Lab, place: Place, **settings: Any) -> Sluice:
+    front = in_front(sluices, lab, http_port=place.port(), **{"http_token": TOKEN, **settings})
+    wait_known(front, lab)
+    return front
+
+
+def is_holding(front: Sluice) -> bool:
+    return [row["holding"] for row in console(front, "SHOW CLUSTERS")] == ["yes"]
+
+
+def test_hold_and_release(sluices: Start, lab: Lab, place: Place) -> None:
+    front = with_http(sluices, lab, place)
+    leader = leader_of(lab)
+    other = next(name for name in lab.layout.names if name != leader)
+    assert post(front, f"/hold?member={other}") == (200, "busy 0: it does not lead\n") and not is_holding(front)
+    with front.connect(password="app", autocommit=False) as slow:
+        slow.execute("SELECT 1")
+        assert post(front, f"/hold?member={leader}&ttl=60") == (200, "busy 1\n") and is_holding(front)
+        slow.commit()
+    assert post(front, f"/hold?member={leader}&ttl=60") == (200, "busy 0\n")
+    with urllib.request.urlopen(f"http://127.0.0.1:{front.settings['http_port']}/health/readiness", timeout=10) as answer:
+        assert answer.status == 200
+    assert post(front, f"/release?member={leader}") == (200, "released\n") and not is_holding(front)
+    assert post(front, f"/hold?member={leader}&ttl=1")[0] == 200
+    with front.connect(password="app") as connection:  # nobody releases it
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert TOKEN not in front.log_text()
+    for path, token, status in (("/hold?member=x", "", 401), ("/hold?member=x", "wrong", 401), ("/hold", TOKEN, 400),
+                                (f"/hold?member={leader}&ttl=x", TOKEN, 400), (f"/hold?member={leader}&ttl=99999", TOKEN, 400),
+                                ("/metrics", TOKEN, 405)):
+        assert post(front, path, token)[0] == status, path
+    assert not is_holding(front)
+    front.write_ini(http_token="")
+    assert "reloaded" in front.reload()
+    assert post(front, f"/hold?member={leader}")[0] == 403
+
+
+def test_who_is_told_before_patroni_stops_the_leader_notices_nothing(sluices: Start, lab: Lab, place: Place) -> None:
+    """What newer Patronis run as postgresql.before_stop (3.0.2 has no such thing) is run here by hand, in the same place of events."""
+    front = with_http(sluices, lab, place)
+    place.write(place.root / "hook" / "url", f"http://127.0.0.1:{front.settings['http_port']}\n", 0o644)
+
+    def is_about_to_stop(name: str) -> None:
+        began = time.monotonic()
+        place.run([str(place.root / "hook" / "run"), name])
+        assert is_holding(front) and time.monotonic() - began < 10
+
+    with load(lab, front, writers=8, readers=8) as work:
+        work.wait_writes(100)
+        old = leader_of(lab)
+        is_about_to_stop(old)
+        assert lab.switchover()[0] == old
+        new = leader_of(lab)
+        work.wait_writes(100, new)
+        wait_known(front, lab)
+        is_about_to_stop(new)
+        lab.restart(lab.pick("leader"))
+        restarted = time.monotonic()
+        work.wait_writes(100, since=restarted)
+        lab.wait_healthy(90)
+        assert not work.errors(work.writers + work.readers), work.errors(work.writers + work.readers)
+    work.check_rows()
+    rows = console(front, "SHOW FAILOVERS")
+    assert [row["from"] for row in reversed(rows)] == [old, new] and {row["first_sign"] for row in rows} == {"POST /hold"}, rows
