@@ -115,6 +115,20 @@ struct walk {
 	const char *portal;   /* bound last */
 };
 
+/* PostgreSQL's own functions, and those of them that tell servers apart: which server answers is all the same here. */
+static bool
+is_known_to_read(const struct sql_name *name)
+{
+	static const char *const telling[] = { "pg_is_in_recovery", "inet_server_addr", "inet_server_port", "pg_backend_pid" };
+	if (name->is_builtin || name->kind == SQL_NAME_RELATION || name->kind == SQL_NAME_ATTRIBUTE)
+		return true;
+	bool is_own = name->schema[0] == '\0' || strcmp(name->schema, "pg_catalog") == 0;
+	for (size_t i = 0; i < sizeof(telling) / sizeof(telling[0]) && is_own; i++)
+		if (name->kind == SQL_NAME_FUNCTION && name->arguments == 0 && strcmp(name->name, telling[i]) == 0)
+			return true;
+	return false;
+}
+
 /*
  * On a standby, by PostgreSQL's parser: nothing that writes, and no function that it does not know. What the text does not
  * name (in a view, behind a cast) can't have changed this database either; that is what the standby is for.
@@ -125,7 +139,10 @@ certainly_reads(const struct walk *w, struct view text)
 	if (!w->request->is_standby)
 		return false;
 	struct sql_facts *facts = sql_facts_read(text);
-	bool reads = sql_only_reads(facts) && !facts->needs_standard_strings;
+	bool reads = facts->result == SQL_PARSED && !(facts->effects & ~(SQL_EFFECTS_OF_READING | SQL_ASK_NAMES)) &&
+	             !facts->needs_standard_strings;
+	for (uint32_t i = 0; i < facts->name_count && reads; i++)
+		reads = is_known_to_read(&facts->names[i]);
 	sql_facts_unref(facts);
 	return reads;
 }

@@ -153,6 +153,8 @@ static const struct {
 	{ 0, 0, true, { "Q select 1; select 2" }, S(EXECUTES) },
 	{ 0, 0, true, { "Q select x, count(*) from t where y = $1 group by x" }, S(EXECUTES) | S(PLAIN) | S(HARMLESS) },
 	{ 0, 0, true, { "Q select dblink_exec('a', 'b')" }, S(EXECUTES) | S(PLAIN) },
+	{ 0, 0, true, { "Q select inet_server_port(), pg_is_in_recovery() where $1 <> ''" }, S(EXECUTES) | S(PLAIN) | S(HARMLESS) },
+	{ 0, 0, true, { "Q select other.pg_is_in_recovery()" }, S(EXECUTES) | S(PLAIN) },
 	{ 0, 0, true, { "Q select pg_terminate_backend(1)" }, S(EXECUTES) | S(PLAIN) },
 	{ 0, 0, true, { "Q with x as (delete from t returning *) select * from x" }, S(EXECUTES) | S(PLAIN) },
 	{ 0, 0, true, { "Q select pg_advisory_lock(1)" }, S(EXECUTES) | S(PLAIN) },
