@@ -12,10 +12,9 @@
 #include <strings.h>
 #include <sys/resource.h>
 
-#include <pg_query.h>
-
 #include "base/heap.h"
 #include "base/must.h"
+#include "parser.h"
 #include "reader.h"
 
 #define STACK_PER_BYTE 128 /* bytes of stack for each byte of text: twice what was measured */
@@ -273,8 +272,10 @@ sql_facts_read(struct view text)
 		return sql_facts_unread(SQL_NOT_PARSED);
 	if (has_long_runs(text))
 		return sql_facts_unread(SQL_TOO_MUCH);
+	if (!parser_load())
+		return sql_facts_unread(SQL_NOT_PARSED);
 	char *string = heap_string_n(text.p, text.n);
-	PgQueryParseResult parsed = pg_query_parse(string);
+	PgQueryParseResult parsed = parser.parse(string);
 	heap_free(string);
 	if (parsed.error || !parsed.parse_tree)
 		facts = sql_facts_unread(SQL_NOT_PARSED);
@@ -284,7 +285,7 @@ sql_facts_read(struct view text)
 		facts = facts_of_tree(&tree, text);
 		tree_free(&tree);
 	}
-	pg_query_free_parse_result(parsed);
+	parser.free_parse_result(parsed);
 	facts->needs_standard_strings = text.n && memchr(text.p, '\\', text.n);
 	return facts;
 }
