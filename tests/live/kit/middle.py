@@ -6,6 +6,7 @@ He has a certificate of his own. Who does not check certificates does not notice
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import threading
@@ -52,22 +53,27 @@ class Middle:
                 trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
                 with self.context.wrap_socket(near, server_side=True) as a, trusting.wrap_socket(far) as b:
                     self.passed += 1
-                    threading.Thread(target=self._pump, args=(a, b, lambda piece: piece), daemon=True).start()
-                    self._pump(b, a, self.alter)
+                    self._relay(a, b)
         except OSError:
             pass
 
-    @staticmethod
-    def _pump(source: ssl.SSLSocket, sink: ssl.SSLSocket, alter: Callable[[bytes], bytes]) -> None:
-        try:
-            while piece := source.recv(65536):
+    def _relay(self, near: ssl.SSLSocket, far: ssl.SSLSocket) -> None:
+        """Until one of them ends. In one thread: a TLS session must not be used by two."""
+        ways = {near: (far, lambda piece: piece), far: (near, self.alter)}
+        while True:
+            ready = [each for each in ways if each.pending()] or select.select(list(ways), [], [])[0]
+            for source in ready:
+                sink, alter = ways[source]
+                source.setblocking(False)
+                try:
+                    piece = source.recv(65536)
+                except ssl.SSLWantReadError:
+                    continue
+                finally:
+                    source.settimeout(30)
+                if not piece:
+                    return
                 sink.sendall(alter(piece))
-        except (OSError, ValueError):
-            pass
-        try:
-            sink.unwrap()
-        except (OSError, ValueError):
-            pass
 
 
 def without_plus(piece: bytes) -> bytes:
