@@ -165,7 +165,7 @@ def test_two_switchovers_in_a_row(lab: Lab, front: Sluice) -> None:
             _, new = lab.switchover()
             work.wait_writes(50, new)
             wait_whole(lab)
-    work.check_writes()
+    work.check_writes(changes=2)
 
 
 def test_leader_killed(lab: Lab, front: Sluice) -> None:

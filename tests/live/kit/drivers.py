@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Sequence
@@ -67,7 +69,8 @@ def _psql(attempts: Sequence[Attempt]) -> list[Came]:
             return Came(True, done.stdout.strip())
         return Came(False, error=done.stderr.strip())
 
-    return [one(a) for a in attempts]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # most of it is the start of a process
+        return list(pool.map(one, attempts))
 
 
 def _psycopg(attempts: Sequence[Attempt]) -> list[Came]:
