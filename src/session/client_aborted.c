@@ -366,8 +366,12 @@ client_abort(struct client *c, const char *why)
 		struct buf b = c->again;
 		c->again = (struct buf){ 0 };
 		size_t used = client_aborted_handle(c, buf_view(&b));
-		if (c->state == CLIENT_IDLE && used < b.n)
-			client_handle(c, view_from(buf_view(&b), used));
-		buf_free(&b);
+		if (c->state == CLIENT_IDLE && used < b.n) { /* a Sync, which is answered without a server */
+			buf_drop_front(&b, used);
+			c->again = b;
+			client_handle_again(c);
+		} else {
+			buf_free(&b);
+		}
 	}
 }

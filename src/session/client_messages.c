@@ -563,8 +563,7 @@ client_handle_again(struct client *c)
 	c->again = (struct buf){ 0 };
 	if (b.n > 0 && client_handle(c, buf_view(&b)) < b.n && c->state != CLIENT_CLOSED)
 		client_protocol_error(c, "a request could not be sent again");
-	if (c->link)
-		stream_flush(&c->link->stream); /* it may hold views of b */
+	loop_flush(c->proxy->loop); /* a server, the client's or one that it has just left, may hold views of b */
 	buf_free(&b);
 }
 

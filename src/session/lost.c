@@ -109,6 +109,8 @@ struct walk {
 	unsigned runs;        /* statements that may have been run */
 	bool may_end, is_harmless, is_plain, begins, is_unsure;
 	struct ending_facts only; /* of the one that was run last */
+	bool goes_on;         /* there is more behind the first Execute than the end of the request */
+	bool has_run;
 	bool has_unnamed;     /* the unnamed statement is one of these messages' */
 	bool has_used_unnamed; /* or one of earlier ones' */
 	struct view unnamed;
@@ -201,6 +203,8 @@ walk_message(struct walk *w, const struct frame *f)
 {
 	struct target_message target;
 	struct execute_message execute;
+	w->goes_on |= w->has_run && f->type != FE_SYNC && f->type != FE_FLUSH;
+	w->has_run |= f->type == FE_EXECUTE;
 	switch (f->type) {
 	case FE_QUERY:
 		w->has_unnamed = false;
@@ -269,7 +273,7 @@ lost_read(const struct lost_request *request)
 		out |= LOST_HARMLESS;
 	if (w.is_plain && !w.may_end)
 		out |= LOST_PLAIN;
-	if (w.runs == 1 && is_block &&
+	if (w.runs == 1 && is_block && !w.goes_on &&
 	    (w.only.is == ENDING_ROLLBACK || (is_failed && (w.only.is == ENDING_COMMIT || w.only.is == ENDING_PREPARE))))
 		out |= LOST_ENDS;
 	/* BEGIN, and something behind it: from there on it is a block. BEGIN alone has changed nothing. */
