@@ -36,10 +36,12 @@ class Lab:
         lab.down()
     """
 
+    layout_type, node_type = Layout, Node
+
     def __init__(self, directory: Path) -> None:
         # A process is recognised by its working directory, which Linux tells without symbolic links.
         directory = directory.absolute()
-        self.layout = Layout(directory.parent.resolve() / directory.name)
+        self.layout = self.layout_type(directory.parent.resolve() / directory.name)
         self.etcd_dir = self.layout.dir / "etcd"
         self._etcd_pid_file = self.etcd_dir / "etcd.pid"
 
@@ -49,7 +51,10 @@ class Lab:
 
     @property
     def nodes(self) -> list[Node]:
-        return [Node(self.layout, name) for name in self.layout.names]
+        return [self.node(name) for name in self.layout.names]
+
+    def node(self, name: str) -> Node:
+        return self.node_type(self.layout, name)
 
     # Up and down.
 
@@ -117,7 +122,7 @@ class Lab:
         if self.etcd_pid:
             return False
         layout = self.layout
-        client, peer = f"http://127.0.0.1:{layout.etcd_port}", f"http://127.0.0.1:{layout.etcd_peer_port}"
+        client, peer = f"http://{layout.etcd_host}:{layout.etcd_port}", f"http://{layout.etcd_host}:{layout.etcd_peer_port}"
         layout.make_dir(self.etcd_dir, 0o700)
         argv = [program("etcd", "etcd-server"), "--name", "lab", "--data-dir", "data",
                 "--listen-client-urls", client, "--advertise-client-urls", client,
@@ -136,7 +141,7 @@ class Lab:
         return True
 
     def _etcd_answers(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.layout.etcd_port, timeout=1)
+        connection = http.client.HTTPConnection(self.layout.etcd_host, self.layout.etcd_port, timeout=1)
         try:
             connection.request("GET", "/health")
             return connection.getresponse().status == 200
@@ -176,7 +181,7 @@ class Lab:
             return found not in ("", other_than)
 
         self._wait(look, seconds, lambda: f"no leader within {seconds:.0f} s: {self._complaint()}")
-        return Node(self.layout, found)
+        return self.node(found)
 
     def wait_healthy(self, seconds: float = HEALTHY_TIMEOUT) -> None:
         self._wait(lambda: self.healthy(self.look()), seconds,
@@ -206,7 +211,7 @@ class Lab:
     def pick(self, wanted: str) -> Node:
         """A node by its name, or by what it is now: "leader", or "replica" for the first healthy one."""
         if wanted in self.layout.names:
-            return Node(self.layout, wanted)
+            return self.node(wanted)
         if wanted not in ("leader", "replica"):
             raise self._unknown(wanted)
         views = self.look()
@@ -216,7 +221,7 @@ class Lab:
             found = next((name for name, view in views.items() if view.is_replica), "")
         if not found:
             raise LabError(f"there is no {wanted} now: {self._complaint()}")
-        return Node(self.layout, found)
+        return self.node(found)
 
     def _unknown(self, wanted: str) -> LabError:
         known = ", ".join([*self.layout.names, "leader", "replica"])
@@ -234,7 +239,7 @@ class Lab:
         if candidate == old:
             raise LabError(f"{old} is the leader already")
         body = {"leader": old, **({"candidate": candidate} if candidate else {})}
-        status, text = Node(self.layout, old).ask("/switchover", "POST", body, timeout=60)
+        status, text = self.node(old).ask("/switchover", "POST", body, timeout=60)
         if status != 200:
             raise LabError(f"Patroni refused the switchover: {text or 'no answer'}")
         return old, self.wait_leader(20, other_than=old).name
@@ -250,7 +255,7 @@ class Lab:
         free = [f"n{i}" for i in range(1, names.NODES_MAX + 1) if f"n{i}" not in self.layout.names]
         if not free:
             raise LabError(f"a lab has at most {names.NODES_MAX} nodes")
-        node = Node(self.layout, free[0])
+        node = self.node(free[0])
         self.layout.names = sorted([*self.layout.names, node.name])
         self.layout.save()
         node.start()
@@ -286,7 +291,7 @@ class Lab:
             "options": json.loads((self.layout.dir / names.MARK).read_text(encoding="utf-8"))["options"],
             "leader": self.leader_name(views) or None,
             "healthy": self.healthy(views),
-            "etcd": {"pid": self.etcd_pid or None, "url": f"http://127.0.0.1:{self.layout.etcd_port}"},
+            "etcd": {"pid": self.etcd_pid or None, "url": f"http://{self.layout.etcd_host}:{self.layout.etcd_port}"},
             "ca": str(self.layout.ca),
             "superuser": [names.SUPERUSER, names.SUPERUSER_PASSWORD],
             "app": [names.APP_USER, names.APP_PASSWORD, names.APP_DATABASE],

@@ -108,6 +108,10 @@ class Layout:
         self.user, self.uid, self.gid = run_as()
 
     # Ports and addresses. Nodes have addresses of their own, as on real hosts; Linux answers on all of 127.0.0.0/8.
+    # A lab elsewhere (bench/outage: in network namespaces) says so in a class of its own.
+    network = "127.0.0.0/8"
+    etcd_host = "127.0.0.1"
+    etcd_link = True  # nodes reach etcd through a process that can be stopped; else by themselves
 
     @staticmethod
     def number(name: str) -> int:
@@ -194,7 +198,7 @@ class Layout:
         self.save()
 
     def _refuse_used_ports(self) -> None:
-        wanted = [("127.0.0.1", self.etcd_port), ("127.0.0.1", self.etcd_peer_port)]
+        wanted = [(self.etcd_host, self.etcd_port), (self.etcd_host, self.etcd_peer_port)]
         for name in self.names:
             ports = (self.pg_port(name), self.rest_port(name), self.link_port(name))
             wanted += [(self.host(name), port) for port in ports]

@@ -109,7 +109,8 @@ class Node:
 
     def _config(self, delay: float) -> dict[str, Any]:
         options = self.layout.options
-        etcd = {"url": f"http://{self.host}:{self.layout.link_port(self.name)}",
+        etcd = {"url": f"http://{self.host}:{self.layout.link_port(self.name)}" if self.layout.etcd_link
+                else f"http://{self.layout.etcd_host}:{self.layout.etcd_port}",
                 "use_proxies": True}  # else Patroni asks etcd for its own address and goes round the link
         rest, server = f"{self.host}:{self.rest_port}", f"{self.host}:{self.pg_port}"
         return {
@@ -186,11 +187,12 @@ class Node:
 
     def _pg_hba(self) -> list[str]:
         methods = names.TEST_USERS if self.layout.options.test_users else {}
-        rows = [f"host all {user} 127.0.0.0/8 {method}" for user, method in methods.items()]
+        network = self.layout.network
+        rows = [f"host all {user} {network} {method}" for user, method in methods.items()]
         rows += ["local all all scram-sha-256",
-                 "host all all 127.0.0.0/8 scram-sha-256",
+                 f"host all all {network} scram-sha-256",
                  f"local replication {names.REPLICATOR} scram-sha-256",
-                 f"host replication {names.REPLICATOR} 127.0.0.0/8 scram-sha-256"]
+                 f"host replication {names.REPLICATOR} {network} scram-sha-256"]
         return rows
 
     # Processes.
@@ -273,6 +275,8 @@ class Node:
             procs.send([pid], signal.SIGSTOP if silent else signal.SIGKILL)
 
     def heal_etcd(self) -> None:
+        if not self.layout.etcd_link:
+            return
         self.layout.make_dir(self.dir, 0o700)
         pid = self.link_pid
         if pid:
@@ -280,7 +284,7 @@ class Node:
             return
         port = self.layout.link_port(self.name)
         self._spawn([program("python3", "python3"), str(self.layout.dir / "bin" / "link.py"), self.host, str(port),
-                     "127.0.0.1", str(self.layout.etcd_port)], self.dir / "link.log", self._link_pid_file)
+                     self.layout.etcd_host, str(self.layout.etcd_port)], self.dir / "link.log", self._link_pid_file)
 
     def delay_replay(self, seconds: float) -> None:
         """

@@ -1,0 +1,199 @@
+"""
+world.py - three nodes of Patroni and PostgreSQL, etcd, a proxy and its clients, each on a host of its own.
+
+Owns: the lab in these hosts (contrib/lab, with addresses from network.py) and what is true of it as a whole.
+Never: knows which proxy stands in front (stacks.py), or what is done to the nodes (events.py).
+
+    n1 n2 n3   Patroni and PostgreSQL        proxy     pgsluice, or PgBouncer and HAProxy
+    etcd                                     clients   the load
+    control    this program: it reaches everybody, whatever is cut
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterator, TypeVar
+
+from lab import layout as names
+from lab import procs
+from lab.cluster import Lab
+from lab.layout import LabError, Layout, Options
+from lab.node import Node, program
+
+from .network import NETWORK, Network, own_mark, sweep
+
+HOSTS = {"n1": 11, "n2": 12, "n3": 13, "etcd": 20, "proxy": 30, "clients": 40, "control": 50}
+PATIENCE = 120.0  # seconds, for anything that has to come true; never a measurement
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > until:
+            raise LabError(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.05)
+    return found
+
+
+class WorldLayout(Layout):
+    network, etcd_host, etcd_link = NETWORK + "0/24", NETWORK + str(HOSTS["etcd"]), False
+
+    def host(self, name: str) -> str:
+        return NETWORK + str(10 + self.number(name))
+
+    def _refuse_used_ports(self) -> None:
+        """There is nobody else."""
+
+
+class WorldNode(Node):
+    network: Network
+
+    def _spawn(self, argv: list[str], log: Path, pid_file: Path) -> int:
+        with self.network.inside(self.name):
+            return super()._spawn(argv, log, pid_file)
+
+
+class WorldLab(Lab):
+    layout_type, node_type = WorldLayout, WorldNode
+
+    def start_etcd(self) -> bool:
+        with WorldNode.network.inside("etcd"):
+            return super().start_etcd()
+
+
+class World:
+    """`with World(options).up(say) as world:`; nothing of it is left behind the block."""
+
+    def __init__(self, options: Options, parent: Path = Path("/tmp")) -> None:
+        self.options = options
+        self.dir = parent / ("pgsluice-" + own_mark())
+        self.parent = parent
+        self.keep: Path | None = None  # where the logs go at the end
+        self._stack = contextlib.ExitStack()
+
+    def up(self, say: Callable[[str], None]) -> "World":
+        if os.geteuid() != 0:
+            raise LabError("bench/failover makes network namespaces, and only root may: run it as root")
+        if left := sweep(self.parent):
+            say(f"{left} namespaces and directories of a run that crashed are removed")
+        try:
+            self.network = self._stack.enter_context(Network(HOSTS))
+            WorldNode.network = self.network
+            self._stack.enter_context(self.network.inside("control"))
+            self.lab = WorldLab(self.dir)
+            self._stack.callback(self._down)
+            self.lab.up(self.options, say)
+            self.wait_whole()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __enter__(self) -> "World":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._stack.close()
+
+    def _down(self) -> None:
+        for each in (procs.marked(self.dir), procs.postgres_below(self.dir)):
+            procs.send(each, 9)
+        if self.keep is not None and self.dir.exists():
+            self.keep.mkdir(parents=True, exist_ok=True)
+            for log in [*self.dir.glob("*/*.log"), *self.dir.glob("*/*.ini"), *self.dir.glob("*/*.cfg")]:
+                shutil.copy(log, self.keep / f"{log.parent.name}-{log.name}")
+        self.lab.down()
+
+    # Who is who.
+
+    @property
+    def nodes(self) -> list[Node]:
+        return self.lab.nodes
+
+    def leader(self) -> Node:
+        return self.lab.wait_leader(PATIENCE)
+
+    def replicas(self) -> list[Node]:
+        leader = self.leader().name
+        return [node for node in self.nodes if node.name != leader]
+
+    def wait_other_leader(self, than: Node) -> Node:
+        return self.lab.wait_leader(PATIENCE, other_than=than.name)
+
+    def wait_whole(self) -> None:
+        """One leader, two that stream from it, one of them synchronous, in Patroni's own book too: nothing can be lost."""
+        self.lab.wait_healthy(PATIENCE)
+        if not self.options.sync:
+            return
+
+        def has_standby() -> bool:
+            leader = self.leader()
+            return ('"sync_standby"' in leader.ask("/cluster")[1] and
+                    leader.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != "0")
+
+        try:
+            wait_until(has_standby, "a synchronous standby", 15)
+        except LabError:
+            # Patroni 3.0.2, started anew beside a leader that runs, forgets to set what its book says.
+            for is_on in (False, True):
+                self.configure(synchronous_mode=is_on)
+                wait_until(lambda: has_standby() == is_on, f"synchronous_mode {is_on}")
+
+    def configure(self, **settings: Any) -> None:
+        """Patroni's, for all members."""
+        status, text = self.leader().ask("/config", "PATCH", settings, timeout=10)
+        if status != 200:
+            raise LabError(f"Patroni did not take {settings}: {text}")
+
+    def repair(self) -> None:
+        """Whatever was broken: everybody runs and hears everybody. To be called before wait_whole()."""
+        self.network.mend()
+        self.thaw_etcd()
+        self.lab.start_etcd()
+        for node in self.nodes:
+            node.thaw()
+            node.start()
+
+    # Breaking what is not a node.
+
+    def cut(self, host: str, *others: str) -> None:
+        self.network.cut(host, *others)
+
+    def isolate(self, host: str) -> None:
+        """From everybody but this program, which looks on."""
+        self.network.cut(host, *(set(HOSTS) - {host, "control"}))
+
+    def freeze_etcd(self) -> None:
+        procs.freeze_all(lambda: [self.lab.etcd_pid] if self.lab.etcd_pid else [])
+
+    def thaw_etcd(self) -> None:
+        if pid := self.lab.etcd_pid:
+            procs.send([pid], 18)
+
+    def kill_etcd(self) -> None:
+        procs.kill_all(lambda: [self.lab.etcd_pid] if self.lab.etcd_pid else [])
+
+    # Commands and processes.
+
+    def spawn(self, host: str, name: str, argv: list[str]) -> int:
+        """In the background on that host, as the lab's user; its output is NAME.log in the directory of that name."""
+        directory = self.lab.layout.make_dir(self.dir / name, 0o700)
+        with self.network.inside(host):
+            return procs.spawn(argv, lab=self.dir, cwd=directory, log=directory / f"{name}.log",
+                               pid_file=directory / f"{name}.pid", uid=self.lab.layout.uid, gid=self.lab.layout.gid)
+
+    def patronictl(self, *arguments: str) -> str:
+        """As an administrator would, with the file of some node."""
+        argv = [program("patronictl", "patroni"), "-c", str(self.nodes[0].dir / "patroni.yml"), *arguments]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=PATIENCE, cwd=self.dir,
+                              env=procs.environment(self.dir, self.dir))
+        if done.returncode != 0:
+            raise LabError(f"patronictl {' '.join(arguments)}: {(done.stderr or done.stdout).strip()[-500:]}")
+        return done.stdout
