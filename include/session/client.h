@@ -68,6 +68,7 @@ struct client {
 	bool is_discarding : 1;    /* DISCARD ALL was done; its session is as at login when the server is ready */
 	bool tells_wait : 1;       /* was told that it waits (query_wait_notify) */
 	bool is_failed : 1;        /* client_fail() ran: no further byte to it */
+	bool is_lost_unknown : 1;  /* why_lost, told as 08007 */
 	bool is_stalled : 1;       /* its next message waits for answers to earlier ones */
 	bool has_key : 1;          /* is in proxy->keys */
 	bool is_proxied : 1;       /* began with a PROXY header: who is at the other end of its socket is a balancer */
@@ -87,7 +88,7 @@ struct client {
 	struct params *params_at_login;
 	struct params *params_before; /* what `params` go back to when the transaction is rolled back; NULL: they are the same */
 	struct buf again;          /* its request, while it waits to be sent again: read as if it had just arrived */
-	char *why_lost;            /* CLIENT_ABORTED: what happened to the server, until it is told; NULL: it was */
+	char *why_lost;            /* what happened to its server, until its next message is answered with it; NULL: it was */
 	struct client_login *login; /* until it is logged in */
 	struct console_session *console;
 	struct database *database; /* NULL before login and on the console */
@@ -133,6 +134,10 @@ size_t client_aborted_handle(struct client *c, struct view in);
 /* ERROR 40001 (or failover_aborted_sqlstate) into b. */
 void client_add_aborted(const struct client *c, struct buf *b, bool is_block, const char *why);
 void client_add_failed(struct buf *b); /* ERROR 25P02 */
+void client_add_unknown(struct buf *b, const char *why); /* ERROR 08007 */
+/* Its server is lost, and so is what was not committed there, outside of a block: its next message will be answered with the
+ * error. Now nothing is asked, and drivers take an error for a notice then: they would believe that the Sync commits. */
+void client_fail_later(struct client *c, bool is_unknown, const char *why);
 /* The text of a statement that it has prepared; "" is the unnamed one. No such, or not known: p is NULL. */
 struct view client_statement_text(const struct client *c, const char *name);
 
@@ -153,6 +158,7 @@ size_t client_login_on_data(struct client *c, struct view in);
 void client_login_on_tls(struct client *c);
 void client_login_on_link(struct client *c);   /* has a server to learn from */
 void client_login_learned(struct client *c, const char *sqlstate, const char *error); /* error NULL: it accepted all */
+void client_login_again(struct client *c); /* the server that it was to learn from is lost */
 void client_login_begin(struct client *c);
 void client_login_leave(struct client *c); /* it no longer waits to be looked up */
 void client_login_free(struct client *c);

@@ -25,11 +25,13 @@ enum ending {
 	ENDING_SHOW,        /* SHOW: reads, whatever it names */
 	ENDING_SELECT,      /* SELECT, VALUES, TABLE, WITH: may write all the same, by a function or in a WITH */
 	ENDING_CHANGE,      /* INSERT, UPDATE, DELETE, MERGE, COPY: never commits by itself */
+	ENDING_SET,         /* SET, RESET: of the session alone, and the same however often it is said */
 };
 
 struct ending_facts {
 	enum ending is;
 	bool may_end; /* one of its statements may end a transaction, or nobody knows that none does */
+	bool is_one;  /* it is one statement, certainly */
 };
 
 struct ending_facts ending_read(struct view text);

@@ -33,13 +33,16 @@ enum lost_sign {
 	LOST_ENDS     = 1 << 14, /* it is one ROLLBACK, or one COMMIT of a failed transaction: nothing else */
 	LOST_PLAIN    = 1 << 15, /* nothing in it commits before the Sync, or the end of the data, that has not come */
 	LOST_TRIED    = 1 << 16, /* it was sent again before, as often as may be */
+	LOST_TOLD     = 1 << 17, /* nothing of the answer is missing but ReadyForQuery, and all of it was good */
+	LOST_COMMITS  = 1 << 18, /* it is one statement that is committed, or rolled back, before its CommandComplete is sent */
 };
-enum { LOST_SIGNS = 17 };
+enum { LOST_SIGNS = 19 };
 
 enum lost_verdict {
 	LOST_HOLD,      /* nothing is lost: as if there had never been a server */
 	LOST_AGAIN,     /* the request goes to another server, and the client does not notice */
 	LOST_SKIP,      /* no error, only ReadyForQuery in its place: what comes up to a Sync is skipped as the server would have */
+	LOST_DONE,      /* as above, and what it did stays done */
 	LOST_LATER,     /* the transaction is gone; the next message will hear of it */
 	LOST_ROLLBACK,  /* what was asked for has come about: answered by us as PostgreSQL would */
 	LOST_ABORTED,   /* ERROR 40001, and the transaction is a failed one */
@@ -67,8 +70,8 @@ const char *lost_verdict_name(enum lost_verdict verdict); /* for the log */
 bool lost_is_meant(const char *severity, const char *sqlstate);
 
 /*
- * What the client's messages tell: LOST_EXECUTES, LOST_HARMLESS, LOST_MAY_END, LOST_ENDS, LOST_PLAIN, and LOST_BLOCK when
- * they begin a block themselves. `kept` is all of them since the last ReadyForQuery for which nothing was left to answer;
+ * What the client's messages tell: LOST_EXECUTES, LOST_HARMLESS, LOST_MAY_END, LOST_ENDS, LOST_PLAIN, LOST_COMMITS, and
+ * LOST_BLOCK when they begin a block themselves. `kept` is all of them since the last ReadyForQuery for which nothing was left to answer;
  * `answered` requests at its front are done. The text of a statement prepared before: text_of, empty view if unknown.
  */
 struct lost_request {

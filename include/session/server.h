@@ -69,6 +69,7 @@ struct server {
 	bool is_goodbye_told;      /* its FATAL was passed on: the client knows */
 	bool has_spoken;           /* part of the answer to the client's request has been passed on */
 	bool has_failed;           /* so was an error of it; its ReadyForQuery was not yet */
+	bool has_completed;        /* so was a CommandComplete, likewise */
 	bool keeps_all;            /* `kept` is every byte that the client sent since it was last cleared */
 	bool keeps_no_more;        /* data of a COPY follow, which are not kept */
 	uint32_t kept_answered;    /* requests at the front of `kept` that are done */
@@ -129,7 +130,7 @@ server_keep_anew(struct server *s, bool is_between_messages)
 {
 	buf_clear(&s->kept);
 	s->kept_answered = 0;
-	s->has_spoken = s->has_failed = s->keeps_no_more = false;
+	s->has_spoken = s->has_failed = s->has_completed = s->keeps_no_more = false;
 	s->keeps_all = is_between_messages;
 }
 

@@ -41,6 +41,15 @@ client_add_failed(struct buf *b)
 		.text = "current transaction is aborted, commands ignored until end of transaction block" });
 }
 
+void
+client_add_unknown(struct buf *b, const char *why)
+{
+	reply_error(b, "ERROR", &(struct fault){
+		.sqlstate = SQLSTATE_TRANSACTION_UNKNOWN, .detail = why,
+		.text = "the server was lost while this was in flight: it is not known whether it took effect",
+		.hint = "Check whether it did before you repeat it." });
+}
+
 static void
 say(struct client *c, struct buf *b)
 {

@@ -353,6 +353,7 @@ let_in_with(struct client *c, const struct welcome *w, enum client_state to)
 	log_login(c);
 	client_login_free(c);
 	cancel_keys_add(c->proxy, c);
+	c->again_count = 0;
 	client_enter(c, to, "logged in");
 	stream_resume(&c->stream);
 }
@@ -382,6 +383,12 @@ wait_for_server(struct client *c)
 	pool_wait(c->pool, &c->waiter, c->lane, clock_now_us());
 	stream_pause_watching(&c->stream);
 	proxy_dirty(c->proxy, c->pool);
+}
+
+void
+client_login_again(struct client *c)
+{
+	wait_for_server(c);
 }
 
 static void

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "session/client.h"
 #include "session/link.h"
 #include "session/server.h"
@@ -526,12 +527,39 @@ client_cancel_waiting(struct client *c)
 	stream_resume(&c->stream);
 }
 
+void
+client_fail_later(struct client *c, bool is_unknown, const char *why)
+{
+	c->why_lost = heap_string(why);
+	c->is_lost_unknown = is_unknown;
+	c->skips = SKIPS_TO_SYNC;
+}
+
+/* The error that waited for its next message. Behind a Query that was dropped for it nothing is skipped. */
+static void
+tell_lost(struct client *c, bool is_simple)
+{
+	struct buf b = { 0 };
+	if (c->is_lost_unknown)
+		client_add_unknown(&b, c->why_lost);
+	else
+		client_add_aborted(c, &b, false, c->why_lost);
+	heap_free(c->why_lost);
+	c->why_lost = NULL;
+	if (is_simple)
+		c->skips = SKIPS_FIRST;
+	client_send(c, buf_view(&b));
+	buf_free(&b);
+}
+
 /* What belongs to the cancelled request: a Query, or everything up to the next Sync. Then the client may go on. */
 void
 client_skip(struct client *c, const struct frame *f, struct view all)
 {
 	bool is_simple = f->type == FE_QUERY || f->type == FE_FUNCTION_CALL;
 	drop(c, f, all);
+	if (c->why_lost)
+		tell_lost(c, is_simple);
 	if (f->type != FE_SYNC && !(is_simple && c->skips == SKIPS_FIRST)) {
 		c->skips = SKIPS_TO_SYNC;
 		return;

@@ -191,6 +191,7 @@ read_kind(const struct reader *r)
 		{ "show", ENDING_SHOW },     { "select", ENDING_SELECT }, { "values", ENDING_SELECT }, { "table", ENDING_SELECT },
 		{ "with", ENDING_SELECT },   { "insert", ENDING_CHANGE }, { "update", ENDING_CHANGE }, { "delete", ENDING_CHANGE },
 		{ "merge", ENDING_CHANGE },  { "copy", ENDING_CHANGE },   { "begin", ENDING_BEGIN },
+		{ "set", ENDING_SET },       { "reset", ENDING_SET },
 	};
 	if (r->statements == 0)
 		return ENDING_EMPTY;
@@ -217,7 +218,7 @@ ending_read(struct view text)
 	read_all(&r);
 	if (r.is_unsure)
 		return (struct ending_facts){ .is = ENDING_OTHER, .may_end = true };
-	struct ending_facts out = { .is = read_kind(&r), .may_end = r.may_end };
+	struct ending_facts out = { .is = read_kind(&r), .may_end = r.may_end, .is_one = r.statements == 1 };
 	if (out.is == ENDING_ROLLBACK_TO)
 		out.may_end = false;
 	return out;

@@ -31,6 +31,12 @@ const struct lost_row lost_rows[] = {
 	{ "in a transaction, half a request", S(BLOCK) | S(OWED) | S(HALF), 0, LOST_ABORTED },
 	/* It wanted the transaction to be rolled back, and so it is, by the one or by the other. */
 	{ "rolling back", S(BLOCK) | S(OWED) | S(ENDS) | S(KEPT), S(SPOKEN) | S(SEVERAL), LOST_ROLLBACK },
+	{ "rolled back, and told so", S(BLOCK) | S(OWED) | S(ENDS) | S(TOLD), S(SEVERAL), LOST_SKIP },
+	{ "rolling back, not repeatable by us", S(BLOCK) | S(OWED) | S(ENDS), S(SEVERAL), LOST_NOT_DONE },
+	/* The client has read COMMIT: whatever happens behind it can't undo that. */
+	{ "committed, and told so", S(BLOCK) | S(OWED) | S(COMMITS) | S(TOLD), S(SEVERAL), LOST_DONE },
+	/* It has read of its error; a COMMIT behind that would have rolled back. One in front of it was answered. */
+	{ "in a transaction, after an error", S(BLOCK) | S(OWED) | S(SKIPPING), S(SEVERAL), LOST_ABORTED },
 	/* A COMMIT may be among them: done, with the answer on its way, or never seen. */
 	{ "in a transaction, which may have been committed", S(BLOCK) | S(OWED) | S(MAY_END), 0, LOST_UNKNOWN },
 	/* No COMMIT was sent, so there was none. */
@@ -42,6 +48,8 @@ const struct lost_row lost_rows[] = {
 	{ "nothing in flight", 0, S(OWED) | S(OPEN), LOST_HOLD },
 	/* It has read of its error; what was not done is not done, and the server would do no more than say that it is ready. */
 	{ "after an error", S(SKIPPING), S(SEVERAL), LOST_SKIP },
+	/* One statement is committed before its CommandComplete is sent, outside of the extended protocol. */
+	{ "done, and told so", S(OWED) | S(COMMITS) | S(TOLD), S(SEVERAL), LOST_DONE },
 	/* Parsed and described, all of it answered, nothing bound: the statement is known to us, and follows its client. */
 	{ "between Parse and Bind", S(OPEN) | S(KEPT), S(OWED) | S(EXECUTES), LOST_HOLD },
 	/* The server never saw the whole of it, so it was not run. */
@@ -79,7 +87,7 @@ lost_verdict_name(enum lost_verdict verdict)
 		[LOST_HOLD] = "held",           [LOST_AGAIN] = "sent again",        [LOST_SKIP] = "after its error",
 		[LOST_LATER] = "rolled back",   [LOST_ROLLBACK] = "rolled back",    [LOST_ABORTED] = "rolled back",
 		[LOST_NOT_DONE] = "not done",   [LOST_UNKNOWN] = "outcome unknown", [LOST_CUT] = "cut",
-		[LOST_CUT_SHORT] = "cut",
+		[LOST_CUT_SHORT] = "cut",       [LOST_DONE] = "done",
 	};
 	return names[verdict];
 }
@@ -111,6 +119,7 @@ struct walk {
 	struct ending_facts only; /* of the one that was run last */
 	bool goes_on;         /* there is more behind the first Execute than the end of the request */
 	bool has_run;
+	bool is_simple;       /* the last one came in a Query */
 	bool has_unnamed;     /* the unnamed statement is one of these messages' */
 	bool has_used_unnamed; /* or one of earlier ones' */
 	struct view unnamed;
@@ -157,9 +166,11 @@ walk_text(struct walk *w, struct view text)
 	w->begins |= w->runs == 0 && f.is == ENDING_BEGIN;
 	w->runs++;
 	w->may_end |= f.may_end;
-	w->is_harmless &= reads || f.is == ENDING_EMPTY || f.is == ENDING_BEGIN || f.is == ENDING_SHOW;
-	w->is_plain &= f.is == ENDING_SELECT || f.is == ENDING_CHANGE || f.is == ENDING_EMPTY || f.is == ENDING_SHOW;
+	w->is_harmless &= reads || f.is == ENDING_EMPTY || f.is == ENDING_BEGIN || f.is == ENDING_SHOW || f.is == ENDING_SET;
+	w->is_plain &= f.is == ENDING_SELECT || f.is == ENDING_CHANGE || f.is == ENDING_EMPTY || f.is == ENDING_SHOW ||
+	               f.is == ENDING_SET;
 	w->only = f;
+	w->is_simple = false;
 }
 
 static void
@@ -212,6 +223,7 @@ walk_message(struct walk *w, const struct frame *f)
 			w->is_unsure = true;
 		else
 			walk_text(w, view_part(f->body, 0, f->body.n - 1));
+		w->is_simple = true;
 		break;
 	case FE_PARSE:
 		walk_parse(w, f);
@@ -240,6 +252,20 @@ static bool
 ends_request(char letter)
 {
 	return letter == FE_SYNC || letter == FE_QUERY || letter == FE_FUNCTION_CALL;
+}
+
+/*
+ * PostgreSQL ends a transaction before it reports the statement as complete: what ends a block in any case, everything else
+ * outside of blocks when it is the one statement of a Query. In the extended protocol that is the Sync's part.
+ */
+static bool
+commits_before_told(const struct walk *w, bool is_block)
+{
+	enum ending is = w->only.is;
+	if (w->runs != 1 || is == ENDING_BEGIN || is == ENDING_CHAIN)
+		return false;
+	bool is_end = is == ENDING_COMMIT || is == ENDING_ROLLBACK || is == ENDING_PREPARE;
+	return is_end || (w->is_simple && w->only.is_one && !is_block);
 }
 
 uint32_t
@@ -276,6 +302,8 @@ lost_read(const struct lost_request *request)
 	if (w.runs == 1 && is_block && !w.goes_on &&
 	    (w.only.is == ENDING_ROLLBACK || (is_failed && (w.only.is == ENDING_COMMIT || w.only.is == ENDING_PREPARE))))
 		out |= LOST_ENDS;
+	if (commits_before_told(&w, is_block))
+		out |= LOST_COMMITS;
 	/* BEGIN, and something behind it: from there on it is a block. BEGIN alone has changed nothing. */
 	if (!is_block && w.begins && !(out & LOST_HARMLESS))
 		out |= LOST_BLOCK;

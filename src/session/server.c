@@ -143,7 +143,7 @@ tell_client(struct client *c, const struct server *s, enum fault_by by, const ch
 		                                .text = "terminating replication connection", .detail = why });
 		return;
 	}
-	bool is_unknown = !owed_is_empty(&s->owed);
+	bool is_unknown = !owed_is_empty(&s->owed) && c->state == CLIENT_LINKED;
 	bool was_session = c->pool->rules.pool_mode == POOL_MODE_SESSION && c->state == CLIENT_LINKED;
 	char detail[300];
 	if (was_session)

@@ -141,6 +141,7 @@ server_run_complete(struct server *s, const struct frame *f, struct view all)
 	}
 	s->is_copy_in = false;
 	s->loose_syncs = 0;
+	s->has_completed = s->link && owed_first(&s->owed)->to == OWED_TO_CLIENT;
 	if (owed_first(&s->owed)->what == OWED_EXECUTE)
 		return server_run_end(s, f, all);
 	return server_run_part(s, f, all);
@@ -263,7 +264,7 @@ server_run_ready(struct server *s, const struct frame *f, struct view all)
 	if (goes) {
 		stream_send(&s->link->stream, all);
 		count_ready(s, s->link);
-		s->has_spoken = s->has_failed = false;
+		s->has_spoken = s->has_failed = s->has_completed = false;
 	}
 	link_pop_ours(s);
 	go_on(s->link);
@@ -320,7 +321,7 @@ server_note_error(struct server *s, const struct error_fields *e)
 	if (severity == NULL || (strcmp(severity, "FATAL") != 0 && strcmp(severity, "PANIC") != 0))
 		return false;
 	s->is_dying = true;
-	if (e->sqlstate && strncmp(e->sqlstate, "57P0", 4) == 0)
+	if (lost_is_meant(NULL, e->sqlstate) && strncmp(e->sqlstate, "57P0", 4) == 0)
 		cluster_report_session(s->pool->database->load->cluster, s->slot.at->id, SESSION_SHUTTING_DOWN);
 	return true;
 }
@@ -334,6 +335,13 @@ is_about_our_names(const struct error_fields *e)
 	        strcmp(e->sqlstate, SQLSTATE_DUPLICATE_STATEMENT) == 0);
 }
 
+/* This server; who is told of its end by us, not by its own words. */
+static bool
+may_outlive(const struct client *c)
+{
+	return c->state == CLIENT_LEARNING || (c->state == CLIENT_LINKED && c->pool->rules.pool_mode != POOL_MODE_SESSION);
+}
+
 static bool
 server_run_error(struct server *s, const struct frame *f, struct view all)
 {
@@ -344,7 +352,7 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 	if (e.sqlstate && strcmp(e.sqlstate, SQLSTATE_READ_ONLY_TRANSACTION) == 0 && !s->slot.is_standby && s->knows_role)
 		cluster_poll_now(s->pool->database->load->cluster, "a server refused a write: read-only transaction");
 
-	if (is_fatal && s->link && s->link->state == CLIENT_LINKED && s->link->pool->rules.pool_mode != POOL_MODE_SESSION &&
+	if (is_fatal && s->link && may_outlive(s->link) &&
 	    lost_is_meant(e.severity_nonlocal ? e.severity_nonlocal : e.severity, e.sqlstate)) {
 		server_lost(s, FAULT_BY_SERVER, s->why_dying); /* nothing but the end of the stream follows */
 		return false;
@@ -468,6 +476,9 @@ static const struct server_rule {
 	[BE_ROW_DESCRIPTION] = { INTAKE_STREAM, server_run_row_description, FOR(DESCRIBE) | FOR(QUERY) },
 };
 
+/* A message up to this is passed on whole or not at all: the client of a server that dies in its middle can still be told. */
+enum { TORN_MIN = 8 * 1024 };
+
 static void
 server_pass_rest(struct server *s, struct view part)
 {
@@ -514,10 +525,10 @@ server_answers_on_data(void *owner, struct view in)
 			server_is_wrong(s, "sent", f.type);
 			break;
 		}
-		/* Answers to questions of our own are small, and looked into. */
-		bool is_small = rule->intake != INTAKE_STREAM || s->state == SERVER_SETTLING;
-		if (is_small && !frame_is_whole(&f)) {
-			if (f.size <= LOOP_IN_BYTES / 4)
+		if (!frame_is_whole(&f)) {
+			/* Answers to questions of our own are small, and looked into. */
+			bool is_read = rule->intake != INTAKE_STREAM || s->state == SERVER_SETTLING;
+			if (f.size <= (is_read ? LOOP_IN_BYTES / 4 : TORN_MIN))
 				break;
 			if (rule->intake == INTAKE_WHOLE) {
 				server_is_wrong(s, "sent an oversized", f.type);

@@ -4,6 +4,7 @@
  *
  *   server_lost ─► signs_of ─► lost_judge ─► waits, in front of all others, with its request (client->again)
  *                                        ├─► errors and ReadyForQuery for all that is owed ─► idle, or aborted
+ *                                        ├─► nothing is owed: the error waits for the client's next message (c->why_lost)
  *                                        └─► server_close, which ends the client too
  *
  * Invariant: for each ReadyForQuery that the server owed the client reads one, or its request is sent again whole.
@@ -41,6 +42,14 @@ is_of_client(const struct owed_item *item)
 	return item->to != OWED_TO_NOBODY && item->what != OWED_COPY_END;
 }
 
+/* Of what the client was to read nothing is missing but ReadyForQuery. */
+static bool
+is_told(const struct server *s)
+{
+	const struct owed_item *first = owed_first(&s->owed);
+	return s->has_completed && !s->has_failed && first && (first->what == OWED_SYNC || first->what == OWED_QUERY);
+}
+
 static uint32_t
 signs_of(const struct server *s)
 {
@@ -67,6 +76,7 @@ signs_of(const struct server *s)
 		{ c->in_left > 0 && c->in_goes && !c->in_is_data && items == 1 && !s->has_spoken, LOST_HALF },
 		{ s->keeps_all && !s->keeps_no_more && s->kept_answered == 0, LOST_KEPT },
 		{ c->again_count >= AGAIN_MAX, LOST_TRIED },
+		{ is_told(s), LOST_TOLD },
 	};
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		signs |= all[i].is ? (uint32_t)all[i].sign : 0;
@@ -82,10 +92,7 @@ static void
 add_error(const struct client *c, struct buf *b, enum lost_verdict verdict, bool is_first, const char *why)
 {
 	if (verdict == LOST_UNKNOWN) {
-		reply_error(b, "ERROR", &(struct fault){
-			.sqlstate = SQLSTATE_TRANSACTION_UNKNOWN, .detail = why,
-			.text = "the server was lost while this was in flight: it is not known whether it took effect",
-			.hint = "Check whether it did before you repeat it." });
+		client_add_unknown(b, why);
 	} else if (is_first || verdict == LOST_NOT_DONE) {
 		client_add_aborted(c, b, verdict == LOST_ABORTED, why);
 	} else {
@@ -97,7 +104,7 @@ add_error(const struct client *c, struct buf *b, enum lost_verdict verdict, bool
 static bool
 add_answers(struct client *c, const struct server *s, struct buf *b, enum lost_verdict verdict, const char *why)
 {
-	bool is_silent = s->has_failed && verdict != LOST_UNKNOWN; /* the first has its error */
+	bool is_silent = s->has_failed || verdict == LOST_DONE || verdict == LOST_SKIP; /* the first has its error, or needs none */
 	bool is_told = false, is_open = s->owed.is_open;
 	for (uint32_t i = 0; i < s->owed.count; i++) {
 		const struct owed_item *item = owed_at(&s->owed, i);
@@ -166,7 +173,8 @@ static void
 count_verdict(struct proxy *x, enum lost_verdict verdict)
 {
 	switch (verdict) {
-	case LOST_HOLD: x->counters.lost_held++; break;
+	case LOST_HOLD:
+	case LOST_DONE: x->counters.lost_held++; break;
 	case LOST_AGAIN: x->counters.lost_again++; break;
 	case LOST_SKIP:
 	case LOST_LATER:
@@ -185,10 +193,11 @@ static bool
 settle_with(struct server *s, const char *why)
 {
 	struct client *c = s->link;
-	const struct lost_row *row = lost_judge(signs_of(s));
+	uint32_t signs = signs_of(s);
+	const struct lost_row *row = lost_judge(signs);
 	struct buf b = { 0 };
 	bool knows_of_failure = s->has_failed || s->status == 'E';
-	bool is_told = false, was_idle = s->kept.n == 0 && s->keeps_all && c->in_left == 0;
+	bool is_told = false, discards = c->is_discarding, was_idle = s->kept.n == 0 && s->keeps_all && c->in_left == 0;
 	count_verdict(c->proxy, row->verdict);
 	log_info(client_tag(c), "its server %u is lost: %s; %s", s->id, row->name, lost_verdict_name(row->verdict));
 	switch (row->verdict) {
@@ -196,10 +205,17 @@ settle_with(struct server *s, const char *why)
 	case LOST_CUT_SHORT:
 	case LOST_VERDICTS:
 		return false;
-	case LOST_SKIP:
-	case LOST_ABORTED:
 	case LOST_NOT_DONE:
 	case LOST_UNKNOWN:
+		if (!(signs & LOST_OWED)) {
+			client_fail_later(c, row->verdict == LOST_UNKNOWN, why);
+			break;
+		}
+		is_told = add_answers(c, s, &b, row->verdict, why);
+		break;
+	case LOST_SKIP:
+	case LOST_DONE:
+	case LOST_ABORTED:
 		is_told = add_answers(c, s, &b, row->verdict, why);
 		break;
 	case LOST_LATER:
@@ -219,7 +235,9 @@ settle_with(struct server *s, const char *why)
 	}
 	c->in_goes = false;
 	link_break(s);
-	if (row->verdict != LOST_UNKNOWN)
+	if (row->verdict == LOST_DONE)
+		c->is_discarding = discards;
+	else if (row->verdict != LOST_UNKNOWN)
 		restore_params(c);
 	if (b.n > 0)
 		client_send(c, buf_view(&b));
@@ -244,6 +262,10 @@ server_lost(struct server *s, enum fault_by by, const char *why)
 	if (s->state == SERVER_LINKED && c && c->state == CLIENT_LINKED && !s->is_goodbye_told) {
 		snprintf(text, sizeof(text), s->is_dying ? "The server said: %s" : "%s", why);
 		settle_with(s, text);
+	} else if (s->state == SERVER_LINKED && c && c->state == CLIENT_LEARNING && c->again_count < AGAIN_MAX) {
+		link_break(s);
+		c->again_count++;
+		client_login_again(c); /* what one server knew, another does */
 	}
 	server_close(s, by, why);
 }

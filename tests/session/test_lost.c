@@ -25,13 +25,19 @@ static const struct {
 	{ "in a transaction, half a request", S(BLOCK) | S(OWED) | S(HALF) | S(MAY_END) | S(EXECUTES), LOST_ABORTED },
 	{ "rolling back", S(BLOCK) | S(OWED) | S(ENDS) | S(KEPT) | S(MAY_END) | S(EXECUTES), LOST_ROLLBACK },
 	{ "in a transaction, which may have been committed", S(BLOCK) | S(OWED) | S(MAY_END) | S(EXECUTES) | S(KEPT), LOST_UNKNOWN },
-	{ "in a transaction, which may have been committed", S(BLOCK) | S(OWED) | S(ENDS) | S(SPOKEN) | S(MAY_END), LOST_UNKNOWN },
+	{ "rolled back, and told so", S(BLOCK) | S(OWED) | S(ENDS) | S(SPOKEN) | S(MAY_END) | S(COMMITS) | S(TOLD), LOST_SKIP },
+	{ "rolling back, not repeatable by us", S(BLOCK) | S(OWED) | S(ENDS) | S(SPOKEN) | S(MAY_END), LOST_NOT_DONE },
+	{ "committed, and told so", S(BLOCK) | S(OWED) | S(SPOKEN) | S(MAY_END) | S(COMMITS) | S(TOLD), LOST_DONE },
+	{ "in a transaction, after an error", S(BLOCK) | S(OWED) | S(SPOKEN) | S(SKIPPING) | S(MAY_END), LOST_ABORTED },
+	{ "in a transaction, which may have been committed", S(BLOCK) | S(OWED) | S(SPOKEN) | S(SKIPPING) | S(MAY_END) | S(SEVERAL),
+	  LOST_UNKNOWN },
 	{ "in a transaction", S(BLOCK) | S(OWED) | S(EXECUTES) | S(KEPT), LOST_ABORTED },
 	{ "in a transaction", S(BLOCK) | S(OWED) | S(HARMLESS) | S(KEPT), LOST_ABORTED },
 	{ "nothing in flight", S(KEPT), LOST_HOLD },
 	{ "nothing in flight", S(MAY_END) | S(EXECUTES), LOST_HOLD },
 	{ "after an error", S(SKIPPING) | S(OPEN) | S(EXECUTES), LOST_SKIP },
 	{ "after an error", S(SKIPPING) | S(OWED) | S(EXECUTES), LOST_SKIP },
+	{ "done, and told so", S(OWED) | S(SPOKEN) | S(EXECUTES) | S(COMMITS) | S(TOLD), LOST_DONE },
 	{ "between Parse and Bind", S(OPEN) | S(KEPT) | S(SPOKEN), LOST_HOLD },
 	{ "half a request", S(OWED) | S(HALF) | S(KEPT) | S(EXECUTES) | S(MAY_END), LOST_AGAIN },
 	{ "nothing to run", S(OWED) | S(KEPT), LOST_AGAIN },
@@ -77,14 +83,16 @@ START_TEST(no_combination_of_signs_leads_astray)
 		}
 		if (v == LOST_HOLD)
 			ck_assert(!HAS(OWED) && !HAS(BLOCK));
-		if (HAS(BLOCK) && HAS(OWED) && HAS(MAY_END) && !HAS(HALF) && !HAS(ENDS))
-			ck_assert(v == LOST_UNKNOWN || v == LOST_CUT || v == LOST_CUT_SHORT);
+		if (HAS(BLOCK) && HAS(OWED) && HAS(MAY_END) && !HAS(HALF) && !HAS(ENDS) && !HAS(SKIPPING))
+			ck_assert(v == LOST_UNKNOWN || v == LOST_CUT || v == LOST_CUT_SHORT || v == LOST_DONE);
+		if (v == LOST_DONE)
+			ck_assert(HAS(TOLD) && HAS(COMMITS) && !HAS(SEVERAL));
 		if (v == LOST_ROLLBACK)
 			ck_assert(HAS(ENDS) && HAS(KEPT) && !HAS(SPOKEN));
 		if (v == LOST_ABORTED || v == LOST_LATER)
 			ck_assert(HAS(BLOCK));
 		if (v == LOST_NOT_DONE)
-			ck_assert(HAS(HARMLESS) || HAS(HALF) || !HAS(EXECUTES) || (HAS(PLAIN) && HAS(OPEN)));
+			ck_assert(HAS(HARMLESS) || HAS(HALF) || !HAS(EXECUTES) || (HAS(PLAIN) && HAS(OPEN)) || HAS(ENDS));
 	}
 }
 END_TEST
@@ -148,24 +156,24 @@ static const struct {
 	const char *messages[8];
 	uint32_t tells;
 } requests[] = {
-	{ 0, 0, false, { "Q select 1" }, S(EXECUTES) | S(PLAIN) },
-	{ 0, 0, true, { "Q select 1" }, S(EXECUTES) | S(PLAIN) | S(HARMLESS) },
+	{ 0, 0, false, { "Q select 1" }, S(EXECUTES) | S(PLAIN) | S(COMMITS) },
+	{ 0, 0, true, { "Q select 1" }, S(EXECUTES) | S(PLAIN) | S(HARMLESS) | S(COMMITS) },
 	{ 0, 0, true, { "Q select 1; select 2" }, S(EXECUTES) },
-	{ 0, 0, true, { "Q select x, count(*) from t where y = $1 group by x" }, S(EXECUTES) | S(PLAIN) | S(HARMLESS) },
-	{ 0, 0, true, { "Q select dblink_exec('a', 'b')" }, S(EXECUTES) | S(PLAIN) },
-	{ 0, 0, true, { "Q select inet_server_port(), pg_is_in_recovery() where $1 <> ''" }, S(EXECUTES) | S(PLAIN) | S(HARMLESS) },
-	{ 0, 0, true, { "Q select other.pg_is_in_recovery()" }, S(EXECUTES) | S(PLAIN) },
-	{ 0, 0, true, { "Q select pg_terminate_backend(1)" }, S(EXECUTES) | S(PLAIN) },
-	{ 0, 0, true, { "Q with x as (delete from t returning *) select * from x" }, S(EXECUTES) | S(PLAIN) },
-	{ 0, 0, true, { "Q select pg_advisory_lock(1)" }, S(EXECUTES) | S(PLAIN) },
-	{ 0, 0, true, { "Q select wrong from" }, S(EXECUTES) | S(PLAIN) },
-	{ 0, 0, true, { "Q copy t to program 'x'" }, S(EXECUTES) | S(PLAIN) },
+	{ 0, 0, true, { "Q select x, count(*) from t where y = $1 group by x" }, S(EXECUTES) | S(PLAIN) | S(HARMLESS) | S(COMMITS) },
+	{ 0, 0, true, { "Q select dblink_exec('a', 'b')" }, S(EXECUTES) | S(PLAIN) | S(COMMITS) },
+	{ 0, 0, true, { "Q select inet_server_port(), pg_is_in_recovery() where $1 <> ''" }, S(EXECUTES) | S(PLAIN) | S(HARMLESS) | S(COMMITS) },
+	{ 0, 0, true, { "Q select other.pg_is_in_recovery()" }, S(EXECUTES) | S(PLAIN) | S(COMMITS) },
+	{ 0, 0, true, { "Q select pg_terminate_backend(1)" }, S(EXECUTES) | S(PLAIN) | S(COMMITS) },
+	{ 0, 0, true, { "Q with x as (delete from t returning *) select * from x" }, S(EXECUTES) | S(PLAIN) | S(COMMITS) },
+	{ 0, 0, true, { "Q select pg_advisory_lock(1)" }, S(EXECUTES) | S(PLAIN) | S(COMMITS) },
+	{ 0, 0, true, { "Q select wrong from" }, S(EXECUTES) | S(PLAIN) | S(COMMITS) },
+	{ 0, 0, true, { "Q copy t to program 'x'" }, S(EXECUTES) | S(PLAIN) | S(COMMITS) },
 	{ 0, 0, true, { "Q select 1; commit" }, S(EXECUTES) | S(MAY_END) },
 	{ 0, 0, false, { "Q begin" }, S(EXECUTES) | S(HARMLESS) },
-	{ 0, 0, false, { "Q commit" }, S(EXECUTES) | S(MAY_END) | S(HARMLESS) },
+	{ 0, 0, false, { "Q commit" }, S(EXECUTES) | S(MAY_END) | S(HARMLESS) | S(COMMITS) },
 	{ 0, 0, false, { "Q begin", "Q insert into t" }, S(EXECUTES) | S(BLOCK) },
 	{ 0, 0, false, { "Q begin", "Q insert into t", "Q commit" }, S(EXECUTES) | S(BLOCK) | S(MAY_END) },
-	{ 0, 1, false, { "Q begin", "Q insert into t" }, S(EXECUTES) | S(PLAIN) },
+	{ 0, 1, false, { "Q begin", "Q insert into t" }, S(EXECUTES) | S(PLAIN) | S(COMMITS) },
 	{ 0, 0, false, { "Q insert into t", "Q begin" }, S(EXECUTES) },
 	{ 0, 0, false, { "P - insert into t", "D -", "S" }, S(PLAIN) | S(HARMLESS) },
 	{ 0, 0, false, { "P - begin", "B - -", "E -", "P - insert", "B - -", "E -", "S" }, S(EXECUTES) | S(BLOCK) },
@@ -179,14 +187,26 @@ static const struct {
 	{ 0, 0, true, { "B - -", "E -", "P - select 3", "B - -", "E -", "S" }, LOST_NOTHING_KNOWN },
 	{ 0, 0, true, { "B - read", "C read", "P read select 2", "S" }, LOST_NOTHING_KNOWN },
 	{ 0, 0, true, { "C read", "P read select 2", "B - read", "E -", "S" }, S(EXECUTES) | S(PLAIN) | S(HARMLESS) },
-	{ S(BLOCK), 0, false, { "Q rollback" }, S(EXECUTES) | S(MAY_END) | S(ENDS) },
-	{ S(BLOCK), 0, false, { "P - rollback", "B - -", "E -", "S" }, S(EXECUTES) | S(MAY_END) | S(ENDS) },
+	{ S(BLOCK), 0, false, { "Q rollback" }, S(EXECUTES) | S(MAY_END) | S(ENDS) | S(COMMITS) },
+	{ S(BLOCK), 0, false, { "P - rollback", "B - -", "E -", "S" }, S(EXECUTES) | S(MAY_END) | S(ENDS) | S(COMMITS) },
 	{ S(BLOCK), 0, false, { "Q rollback; select 1" }, S(EXECUTES) | S(MAY_END) },
-	{ S(BLOCK), 0, false, { "Q commit" }, S(EXECUTES) | S(MAY_END) },
-	{ S(BLOCK) | S(FAILED), 0, false, { "Q commit" }, S(EXECUTES) | S(MAY_END) | S(ENDS) },
+	{ S(BLOCK), 0, false, { "Q commit" }, S(EXECUTES) | S(MAY_END) | S(COMMITS) },
+	{ S(BLOCK) | S(FAILED), 0, false, { "Q commit" }, S(EXECUTES) | S(MAY_END) | S(ENDS) | S(COMMITS) },
 	{ S(BLOCK) | S(FAILED), 0, false, { "Q rollback to a", "Q commit" }, S(EXECUTES) | S(MAY_END) },
-	{ S(BLOCK), 0, false, { "B - commit", "E -", "S" }, S(EXECUTES) | S(MAY_END) },
+	{ S(BLOCK), 0, false, { "B - commit", "E -", "S" }, S(EXECUTES) | S(MAY_END) | S(COMMITS) },
 	{ S(BLOCK), 0, false, { "F" }, S(EXECUTES) },
+	{ 0, 0, false, { "F" }, S(EXECUTES) },
+	{ 0, 0, false, { "Q set x = 1" }, S(EXECUTES) | S(PLAIN) | S(HARMLESS) | S(COMMITS) },
+	{ 0, 0, false, { "P - reset x", "B - -", "E -", "S" }, S(EXECUTES) | S(PLAIN) | S(HARMLESS) },
+	{ 0, 0, false, { "Q set x = 1; insert into t" }, S(EXECUTES) },
+	{ S(BLOCK), 0, false, { "Q set x = 1" }, S(EXECUTES) | S(PLAIN) | S(HARMLESS) },
+	{ 0, 0, false, { "Q vacuum" }, S(EXECUTES) | S(COMMITS) },
+	{ 0, 0, false, { "P - vacuum", "B - -", "E -", "S" }, S(EXECUTES) },
+	{ 0, 0, false, { "Q call p()" }, S(EXECUTES) | S(COMMITS) },
+	{ S(BLOCK), 0, false, { "Q commit and chain" }, S(EXECUTES) | S(MAY_END) },
+	{ S(BLOCK), 0, false, { "Q prepare transaction 'x'" }, S(EXECUTES) | S(MAY_END) | S(COMMITS) },
+	{ 0, 0, false, { "Q commit prepared 'x'" }, S(EXECUTES) | S(MAY_END) | S(COMMITS) },
+	{ 0, 1, false, { "Q insert into t", "Q insert into t" }, S(EXECUTES) | S(PLAIN) | S(COMMITS) },
 };
 
 START_TEST(messages_tell_what_they_do)
