@@ -48,6 +48,11 @@ class Mix:
     logins: int = 2
 
     @staticmethod
+    def plain(**some: int) -> "Mix":
+        """Without what PgBouncer 1.18 does not know: prepared statements, and several Syncs in flight."""
+        return Mix(**{"prepared": 0, "prepared_readers": 0, "pipelines": 0, "writers": 24, "extended": 12, "readers": 24, **some})
+
+    @staticmethod
     def none(**some: int) -> "Mix":
         return Mix(**{**{name: 0 for name in KINDS}, **some})
 
