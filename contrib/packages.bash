@@ -102,6 +102,27 @@ leave_services_down() {
 }
 policy="" no_main_cluster="" apt_log="" new_services=()
 
+# newer_patroni DIR: unpack the Patroni of Debian trixie there, unless it is there: that of bookworm knows no before_stop. It is
+# plain Python, and runs from there. False: it can't be had. Needs no root, and changes nothing that is installed.
+newer_patroni() {
+	local apt=$1/apt package
+	[ ! -e "$1/patroni" ] || return 0
+	command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+	mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$1/new" || return 1
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main" >"$apt/sources.list"
+	: >"$apt/status"
+	local options=(-q -o Dir::Etc::SourceList="$apt/sources.list" -o Dir::Etc::SourceParts=- -o Dir::State::Lists="$apt/lists"
+		-o Dir::State::Status="$apt/status" -o Dir::Cache="$apt/cache" -o Acquire::Languages=none -o Acquire::Retries=1
+		-o Acquire::http::Timeout=20 -o APT::Sandbox::User=)
+	(cd "$apt" && apt-get "${options[@]}" update && apt-get "${options[@]}" download patroni python3-ydiff) >"$apt/log" 2>&1 </dev/null ||
+		return 1
+	for package in "$apt"/*.deb; do
+		dpkg-deb -x "$package" "$1/new" || return 1
+	done
+	rm -rf "$apt"
+	chmod -R a+rX "$1/new" && mv "$1/new" "$1/patroni"
+}
+
 # ensure_configure CHECKOUT LOG: what autoreconf makes of configure.ac, if it is missing or older.
 ensure_configure() {
 	if [ ! -x "$1/configure" ] || [ "$1/configure.ac" -nt "$1/configure" ]; then

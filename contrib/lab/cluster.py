@@ -96,6 +96,8 @@ class Lab:
         directory = self.layout.make_dir(self.layout.dir / "bin")
         source = Path(__file__).with_name("link.py").read_text(encoding="utf-8")
         self.layout.write(directory / "link.py", source, 0o644)
+        if self.layout.options.patroni and not self.layout.patroni_dir.exists():
+            shutil.copytree(self.layout.options.patroni, self.layout.patroni_dir, symlinks=True)
 
     def _make_users(self, leader: Node) -> None:
         """Application user and database, and the test users; each only if it is not there yet."""

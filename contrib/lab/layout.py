@@ -67,6 +67,8 @@ class Options:
     ttl: int = 5  # seconds; Patroni wants loop_wait + 2 * retry_timeout <= ttl
     loop_wait: int = 1  # seconds
     retry_timeout: int = 2  # seconds
+    patroni: str = ""  # another Patroni than the installed one: a directory into which its package was unpacked
+    before_stop: str = ""  # Patroni's hook of that name, from 3.0.3 on; {name} is the node's
 
 
 def default_directory() -> Path:
@@ -149,6 +151,10 @@ class Layout:
     @property
     def socket_dir(self) -> Path:
         return self.dir / "s"
+
+    @property
+    def patroni_dir(self) -> Path:
+        return self.dir / "bin" / "patroni"
 
     @property
     def tls_dir(self) -> Path:

@@ -285,6 +285,8 @@ OPTIONS: list[tuple[str, str, dict[str, Any]]] = [
      {"default": True, "action": "store_false", "dest": "fsync"}),
     ("--test-users", "also user_trust, user_password, user_md5, user_scram", {"default": False, "action": "store_true"}),
     ("--etcd3", "Patroni speaks etcd's v3 protocol", {"default": False, "action": "store_true"}),
+    ("--patroni", "a directory with another Patroni than the installed one, as dpkg -x makes it", {"default": ""}),
+    ("--before-stop", "Patroni's postgresql.before_stop; {name} is the node's", {"default": ""}),
     ("--ttl", "Patroni's, in seconds", {"default": PRESET.ttl, "type": int}),
     ("--loop-wait", "Patroni's, in seconds", {"default": PRESET.loop_wait, "type": int}),
     ("--retry-timeout", "Patroni's, in seconds", {"default": PRESET.retry_timeout, "type": int}),

@@ -147,6 +147,7 @@ class Node:
                 "pg_hba": self._pg_hba(),
                 "create_replica_methods": ["basebackup"],
                 "basebackup": [{"checkpoint": "fast"}, "no-sync"],
+                **({"before_stop": options.before_stop.format(name=self.name)} if options.before_stop else {}),
             },
             "watchdog": {"mode": "off"},
             "tags": {},
@@ -197,9 +198,9 @@ class Node:
 
     # Processes.
 
-    def _spawn(self, argv: list[str], log: Path, pid_file: Path) -> int:
+    def _spawn(self, argv: list[str], log: Path, pid_file: Path, extra: dict[str, str] | None = None) -> int:
         return procs.spawn(argv, lab=self.layout.dir, cwd=self.dir, log=log, pid_file=pid_file,
-                           uid=self.layout.uid, gid=self.layout.gid)
+                           uid=self.layout.uid, gid=self.layout.gid, extra=extra)
 
     @property
     def patroni_pid(self) -> int:
@@ -237,7 +238,12 @@ class Node:
         if not (self.dir / "patroni.yml").exists():
             self.write_config()
             self.heal_etcd()
-        self._spawn([program("patroni", "patroni"), "patroni.yml"], self.log, self._patroni_pid_file)
+        other = self.layout.patroni_dir
+        if self.layout.options.patroni:
+            self._spawn([program("python3", "python3"), str(other / "usr/bin/patroni"), "patroni.yml"], self.log,
+                        self._patroni_pid_file, {"PYTHONPATH": str(other / "usr/lib/python3/dist-packages")})
+        else:
+            self._spawn([program("patroni", "patroni"), "patroni.yml"], self.log, self._patroni_pid_file)
         return True
 
     def stop(self) -> None:

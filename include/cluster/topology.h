@@ -57,6 +57,7 @@ struct member {
 	bool              no_loadbalance;        /* tag of this name */
 	bool              no_failover;           /* tag of this name */
 	bool              patroni_says_leader;   /* status 200 to /primary: holds the leader lock */
+	bool              is_unlocked;           /* its Patroni: nobody holds the lock, or there is no knowing */
 	bool              server_says_writable;  /* the last of our sessions that knew, said so */
 	bool              server_says_recovery;  /* the same; neither: no session said anything yet */
 	bool              wants_session; /* a session is wanted to learn what it is: the pool opens one (at its own pace) */

@@ -50,6 +50,7 @@ struct hold {
 	uint64_t open_us;      /* since when there is a leader that takes writes; time before it counts for failover_hold_timeout */
 	uint64_t ended, released, refused, held_us; /* over all events that have ended */
 	struct switchover *switchover; /* the last one; or NULL */
+	char led_last[MEMBER_NAME_MAX]; /* who leads, or led before nobody did */
 	uint64_t asked_until_us; /* closed because somebody asked for it: until then at most; 0: not so */
 	bool asked_is_lost;      /* its leader has gone since */
 	char asked_for[MEMBER_NAME_MAX];
@@ -74,11 +75,14 @@ void hold_reopen(struct hold *h);
 
 /*
  * Somebody outside is about to stop the leader: closed until another one leads, it has gone and come back, hold_release(), or
- * the time is over. Asking again begins the time anew. Beside a SWITCHOVER it changes nothing.
+ * the time is over. Asking again begins the time anew. Beside a SWITCHOVER it changes nothing. `why` goes where signs go.
+ *
+ * Its Patroni says "stopping" before it tells anybody to hold: who led last may be meant, too, as long as nobody else does.
  */
-void hold_ask(struct hold *h, uint64_t ttl_us);
+void hold_ask(struct hold *h, uint64_t ttl_us, const char *why);
 void hold_release(struct hold *h);
-uint32_t hold_busy(const struct hold *h); /* transactions that run on the leader */
+bool hold_is_led_by(const struct hold *h, const char *member); /* or was, and nobody leads now */
+uint32_t hold_busy(const struct hold *h); /* transactions that still run there, and may go on */
 void hold_on_second(struct proxy *x);
 
 /* Since when writes to this cluster wait; 0: they do not. */

@@ -3,9 +3,9 @@
  *
  *   POST /hold?member=n1&ttl=30      Authorization: Bearer <http_token>
  *
- * If that member leads, writes are held until another one leads, it has gone and come back, /release, or ttl seconds have passed.
- * The answer says how many transactions still run on it: ask again until there are none. Of no effect for other members, so that
- * every member may run the same script (contrib/patroni/before_stop).
+ * If that member leads, or led last and nobody does, writes are held until another one leads, it has gone and come back, /release,
+ * or ttl seconds have passed. The answer says how many transactions still run on it: ask again until there are none. Of no effect
+ * for other members, so that every member may run the same script (contrib/patroni/before_stop).
  */
 #include "admin/http_hold.h"
 
@@ -42,16 +42,15 @@ is_token(const char *authorization, const char *token)
 	return strlen(authorization) == n && CRYPTO_memcmp(authorization, token, n) == 0;
 }
 
-/* The cluster in which this member leads now. */
+/* The cluster in which this member leads, or led last. */
 static struct hold *
 find_led_by(struct proxy *x, const char *cluster, const char *member)
 {
 	list_each(&x->loads, n, after)
 	{
 		struct cluster_load *load = node_owner(n, struct cluster_load, node);
-		const struct member *leader = topology_leader(load->topology);
 		bool is_named = cluster == NULL || strcmp(load->topology->cluster, cluster) == 0;
-		if (is_named && !load->topology->is_plain && leader && strcmp(leader->name, member) == 0)
+		if (is_named && !load->topology->is_plain && hold_is_led_by(load->hold, member))
 			return load->hold;
 	}
 	return NULL;
@@ -88,7 +87,7 @@ answer(struct proxy *x, const char *path, const struct evkeyvalq *given, struct 
 		buf_addf(out, "busy 0: it does not lead\n");
 		return 200;
 	}
-	hold_ask(h, ttl * SECOND_US);
+	hold_ask(h, ttl * SECOND_US, "POST /hold");
 	buf_addf(out, "busy %u\n", hold_busy(h));
 	return 200;
 }

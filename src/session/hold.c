@@ -165,18 +165,18 @@ note_leader(struct hold *h)
 }
 
 void
-hold_ask(struct hold *h, uint64_t ttl_us)
+hold_ask(struct hold *h, uint64_t ttl_us, const char *why)
 {
-	const struct member *leader = topology_leader(h->load->topology);
-	if (leader == NULL || (h->load->is_closed && h->asked_until_us == 0))
+	if (h->led_last[0] == '\0' || (h->load->is_closed && h->asked_until_us == 0))
 		return;
 	if (h->asked_until_us == 0) {
 		char tag[CLUSTER_NAME_MAX + 16];
 		snprintf(tag, sizeof(tag), "cluster %s", h->load->topology->cluster);
-		log_info(tag, "writes are held: POST /hold says that %s is about to stop", leader->name);
-		snprintf(h->asked_for, sizeof(h->asked_for), "%s", leader->name);
-		h->asked_is_lost = false;
-		hold_close(h, "POST /hold");
+		log_info(tag, "writes are held: %s says that %s is about to stop", why, h->led_last);
+		snprintf(h->asked_for, sizeof(h->asked_for), "%s", h->led_last);
+		h->asked_is_lost = topology_leader(h->load->topology) == NULL;
+		hold_close(h, why);
+		h->event.is_planned = true; /* also if we saw the leader go before we were told */
 	}
 	h->asked_until_us = clock_now_us() + ttl_us;
 }
@@ -190,11 +190,18 @@ hold_release(struct hold *h)
 	hold_reopen(h);
 }
 
+bool
+hold_is_led_by(const struct hold *h, const char *member)
+{
+	return h->led_last[0] && strcmp(h->led_last, member) == 0;
+}
+
 uint32_t
 hold_busy(const struct hold *h)
 {
-	const struct member *leader = topology_leader(h->load->topology);
-	return leader ? switchover_busy(h->proxy, h->load, leader->id) : 0;
+	const struct member *m = topology_member_named(cluster_topology(h->load->cluster), h->led_last);
+	/* A lock that is gone, or that can't be renewed, is about to be another's: nobody may wait any longer then. */
+	return m && !m->is_unlocked ? switchover_busy(h->proxy, h->load, m->id) : 0;
 }
 
 void
@@ -233,6 +240,8 @@ hold_on_topology(struct hold *h, const struct topology *old)
 	if (leader && before == NULL && !h->is_open)
 		h->open_us = clock_now_us(); /* the first one that was found */
 	look_for_successor(h, leader);
+	if (leader)
+		snprintf(h->led_last, sizeof(h->led_last), "%s", leader->name);
 	if (h->is_open)
 		note_leader(h);
 	switchover_on_topology(h->switchover);

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import threading
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any, Iterator
@@ -17,6 +16,7 @@ import psycopg
 import pytest
 from kit.load import Load
 from kit.place import Place, wait_until
+from kit.planned import TOKEN, console, is_holding, leader_of, post, switchover, wait_known
 from kit.sluice import Sluice
 from lab import layout
 from lab.cluster import Lab
@@ -38,9 +38,6 @@ def lab(place: Place) -> Iterator[Lab]:
     lab.down()
 
 
-TOKEN = "who may hold"
-
-
 def identity(lab: Lab, **changes: Any) -> dict[str, Any]:
     tls = lab.layout.tls_dir
     return {"patroni_ca_file": lab.layout.ca, "patroni_cert_file": tls / "server.crt", "patroni_key_file": tls / "server.key",
@@ -56,13 +53,6 @@ def in_front(sluices: Start, lab: Lab, cluster: str = "", **settings: Any) -> Sl
     front: Sluice = sluices(clusters={"main": f"patroni={urls(lab)} {cluster}"}, databases={"*": "cluster=main"}, read=True,
                             secrets={"app": "app"}, admin_users="app", **{**identity(lab), **settings})
     return front
-
-
-def console(front: Sluice, text: str) -> list[dict[str, Any]]:
-    with front.connect(password="app", dbname="pgsluice") as connection:
-        found = connection.execute(text)
-        columns = [column.name for column in found.description or []]
-        return [dict(zip(columns, row)) for row in found.fetchall()] if columns else []
 
 
 # Who may ask Patroni.
@@ -116,31 +106,6 @@ def test_files_that_are_no_good_are_told_of_at_the_start(sluices: Start, lab: La
 
 def load(lab: Lab, front: Sluice, **given: Any) -> Load:
     return Load(lab, lambda **where: front.connect(password="app", **where), front.read_port, **given)
-
-
-def leader_of(lab: Lab) -> str:
-    return lab.wait_leader().name
-
-
-def wait_known(front: Sluice, lab: Lab) -> None:
-    """Until pgsluice, too, knows that all of it is well."""
-    lab.wait_healthy(90)
-
-    def is_known() -> bool:
-        rows = console(front, "SHOW MEMBERS")
-        return {row["reachable"] for row in rows} == {"yes"} and \
-            [row["read"] for row in rows if row["name"] != leader_of(lab)] == ["yes"] * (len(lab.layout.names) - 1)
-
-    wait_until(is_known, 60, "what pgsluice knows")
-
-
-def switchover(front: Sluice, order: str = "SWITCHOVER") -> str:
-    """What the console says of it."""
-    said: list[str] = []
-    with front.connect(password="app", dbname="pgsluice") as connection:
-        connection.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
-        connection.execute(order)
-    return " ".join(said)
 
 
 def test_switchovers_under_load_cost_nobody_anything(sluices: Start, lab: Lab) -> None:
@@ -295,24 +260,10 @@ def test_two_instances_at_once_and_a_stop_in_the_middle(sluices: Start, lab: Lab
 
 # Told by Patroni.
 
-def post(front: Sluice, path: str, token: str = TOKEN) -> tuple[int, str]:
-    request = urllib.request.Request(f"http://127.0.0.1:{front.settings['http_port']}{path}", method="POST",
-                                     headers={"Authorization": "Bearer " + token} if token else {})
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
 def with_http(sluices: Start, lab: Lab, place: Place, **settings: Any) -> Sluice:
     front = in_front(sluices, lab, http_port=place.port(), **{"http_token": TOKEN, **settings})
     wait_known(front, lab)
     return front
-
-
-def is_holding(front: Sluice) -> bool:
-    return [row["holding"] for row in console(front, "SHOW CLUSTERS")] == ["yes"]
 
 
 def test_hold_and_release(sluices: Start, lab: Lab, place: Place) -> None:

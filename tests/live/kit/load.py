@@ -54,7 +54,7 @@ class Client(threading.Thread):
                 if connection is None:
                     connection = self.connect()
                 self.unknown.add(key)
-                port, in_recovery = connection.execute(self.statement, (key,)).fetchone()
+                port, in_recovery = self.ask(connection, key)
                 self.unknown.discard(key)
                 self.answers.append(Answer(time.monotonic(), self.names.get(port, f"port {port}"), in_recovery, key))
             except psycopg.Error as error:
@@ -67,18 +67,39 @@ class Client(threading.Thread):
         if connection is not None:
             connection.close()
 
+    def ask(self, connection: Any, key: str) -> Any:
+        return connection.execute(self.statement, (key,)).fetchone()
+
+
+class BlockClient(Client):
+    """Its row is acknowledged by COMMIT, after some statements and a while in between."""
+
+    def ask(self, connection: Any, key: str) -> Any:
+        with connection.transaction():
+            answer = connection.execute(self.statement, (key,)).fetchone()
+            self.asked_to_stop.wait(PAUSE)
+            connection.execute("SELECT count(*) FROM pg_class")
+            found = connection.execute(f"UPDATE {TABLE} SET node = node WHERE key = %s RETURNING key", (key,)).fetchone()
+            assert found == (key,)
+        return answer
+
 
 class Load:
-    """`with Load(lab, sluice) as load:` — eight writers and four readers at work for as long as the block lasts."""
+    """
+    `with Load(lab, sluice) as load:` — eight writers and four readers at work for as long as the block lasts. So many `blocks` of
+    the writers make a transaction of several statements of each row.
+    """
 
-    def __init__(self, lab: Lab, connect: Callable[..., Any], read_port: int = 0, writers: int = 8, readers: int = 4) -> None:
+    def __init__(self, lab: Lab, connect: Callable[..., Any], read_port: int = 0, writers: int = 8, readers: int = 4,
+                 blocks: int = 0) -> None:
         self.lab = lab
         self.names = {node.pg_port: node.name for node in lab.nodes}
         self.run = f"r{time.monotonic_ns()}"
         insert = (f"INSERT INTO {TABLE} (key, node) VALUES (%s, inet_server_port())"
                   " RETURNING node, pg_is_in_recovery()")
         read = "SELECT inet_server_port(), pg_is_in_recovery() WHERE %s <> ''"
-        self.writers = [Client(connect, insert, f"{self.run}/{i}", self.names) for i in range(writers)]
+        self.writers = [(BlockClient if i < blocks else Client)(connect, insert, f"{self.run}/{i}", self.names)
+                        for i in range(writers)]
         self.readers = [Client(lambda: connect(port=read_port), read, f"{self.run}/r{i}", self.names)
                         for i in range(readers if read_port else 0)]
 
@@ -122,6 +143,13 @@ class Load:
                    f"reads from {sorted(nodes)} (errors: {dict(self.errors(self.readers))})")
 
     # What must hold.
+
+    def check_nobody_noticed(self) -> None:
+        """No error, no connection lost, no answer that is not known, nothing lost or doubled."""
+        clients = self.writers + self.readers
+        assert not [client for client in clients if client.errors or client.connections_lost], self.errors(clients)
+        assert not [key for client in self.writers for key in client.unknown]
+        self.check_rows()
 
     def check_writes(self, changes: int | None = None) -> None:
         """
