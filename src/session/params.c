@@ -13,6 +13,7 @@
 
 #include "base/heap.h"
 #include "base/must.h"
+#include "sql/literal.h"
 
 struct params {
 	UT_hash_handle hh;
@@ -146,19 +147,6 @@ params_without_unreported(struct params *p)
 	return without;
 }
 
-/* E'' means the same whatever standard_conforming_strings is. */
-static void
-add_literal(struct buf *sql, const char *value)
-{
-	buf_add(sql, VIEW("E'"));
-	for (const char *s = value; *s; s++) {
-		if (*s == '\'' || *s == '\\')
-			buf_add_u8(sql, (uint8_t)*s);
-		buf_add_u8(sql, (uint8_t)*s);
-	}
-	buf_add(sql, VIEW("'"));
-}
-
 static void
 add_identifier(struct buf *sql, const char *name)
 {
@@ -187,12 +175,12 @@ params_add_set(struct buf *sql, const char *name, const char *value, bool is_rep
 		buf_add(sql, VIEW("SET "));
 		add_identifier(sql, name);
 		buf_add(sql, VIEW(" = "));
-		add_literal(sql, value);
+		sql_add_literal(sql, value);
 	} else {
 		buf_add(sql, VIEW("SELECT pg_catalog.set_config("));
-		add_literal(sql, name);
+		sql_add_literal(sql, name);
 		buf_add(sql, VIEW(", "));
-		add_literal(sql, value);
+		sql_add_literal(sql, value);
 		buf_add(sql, VIEW(", false)"));
 	}
 	buf_add(sql, VIEW(";"));

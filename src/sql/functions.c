@@ -65,3 +65,9 @@ sql_function_find(const char *name)
 			return &functions[i];
 	return NULL;
 }
+
+const struct sql_function *
+sql_function_at(size_t i)
+{
+	return i < sizeof(functions) / sizeof(functions[0]) ? &functions[i] : NULL;
+}

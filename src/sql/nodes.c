@@ -27,7 +27,7 @@ static const struct row rows[] = {
 
 	/* data */
 	{ "SelectStmt", SQL_SELECT, 0, NULL },
-	{ "lockingClause", SQL_OTHER, SQL_WRITES | SQL_LOCKS, NULL }, /* FOR UPDATE: writes the lock into the row */
+	{ "lockingClause", SQL_OTHER, SQL_LOCKS | SQL_LEADER_ONLY, NULL }, /* FOR UPDATE: writes nothing but its lock */
 	{ "intoClause", SQL_OTHER, SQL_WRITES, read_into },
 	{ "into", SQL_OTHER, SQL_WRITES, read_into },
 	{ "InsertStmt", SQL_INSERT, SQL_WRITES, read_target },
@@ -125,7 +125,7 @@ static const struct row rows[] = {
 	{ "IndexElem", SQL_OTHER, 0, NULL }, /* ON CONFLICT (x) */
 	{ "Integer", SQL_OTHER, 0, NULL },
 	{ "List", SQL_OTHER, 0, NULL },
-	{ "LockingClause", SQL_OTHER, SQL_WRITES | SQL_LOCKS, NULL },
+	{ "LockingClause", SQL_OTHER, SQL_LOCKS | SQL_LEADER_ONLY, NULL },
 	{ "MergeWhenClause", SQL_OTHER, SQL_WRITES, NULL },
 	{ "MinMaxExpr", SQL_OTHER, 0, NULL },
 	{ "MultiAssignRef", SQL_OTHER, 0, NULL },

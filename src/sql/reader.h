@@ -60,5 +60,6 @@ struct sql_function {
 	int touch;        /* enum sql_touch_kind, or -1 */
 };
 const struct sql_function *sql_function_find(const char *name);
+const struct sql_function *sql_function_at(size_t i); /* from 0 on; NULL: no more */
 
 #endif

@@ -272,7 +272,7 @@ DECLARE c BINARY INSENSITIVE SCROLL CURSOR WITH HOLD FOR SELECT 1
 -- declare writes session ask-names | declare(c)-local sequence | f:nextval/1
 DECLARE c CURSOR WITHOUT HOLD FOR SELECT nextval('seq')
 
--- declare writes locks session | declare(c)-local | r:t
+-- declare locks session leader-only | declare(c)-local | r:t
 DECLARE c CURSOR FOR SELECT * FROM t FOR UPDATE
 
 -- fetch session ask-session | fetch(c)

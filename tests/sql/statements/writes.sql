@@ -44,19 +44,19 @@ TRUNCATE t
 -- other writes | r:t
 TRUNCATE t RESTART IDENTITY CASCADE
 
--- select writes locks | r:t
+-- select locks leader-only | r:t
 SELECT * FROM t FOR UPDATE
 
--- select writes locks | r:t
+-- select locks leader-only | r:t
 SELECT * FROM t FOR SHARE OF t SKIP LOCKED
 
--- select writes locks | r:t
+-- select locks leader-only | r:t
 SELECT * FROM t FOR NO KEY UPDATE NOWAIT
 
--- select writes locks | r:t
+-- select locks leader-only | r:t
 SELECT * FROM (SELECT * FROM t FOR KEY SHARE) x
 
--- select writes locks | r:c~ r:t
+-- select locks leader-only | r:c~ r:t
 WITH c AS (SELECT * FROM t FOR UPDATE) SELECT * FROM c
 
 -- select writes | r:x
@@ -349,7 +349,7 @@ REINDEX DATABASE d
 -- other writes | r:m
 REFRESH MATERIALIZED VIEW CONCURRENTLY m
 
--- other writes locks | r:w r:t
+-- other writes locks leader-only | r:w r:t
 CREATE VIEW w AS SELECT * FROM t FOR UPDATE
 
 -- other writes
