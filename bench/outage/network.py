@@ -65,9 +65,11 @@ def remove(namespace: str) -> None:
 
 class Network:
     """
-    with Network({"n1": 11, "etcd": 20}) as network:   # name and the end of the address
-        with network.inside("n1"): ...                 # what this thread starts or opens in here is on that host
-        network.cut("n1", "etcd")
+    network = Network({"n1": 11, "etcd": 20})   # name and the end of the address
+    network.up()
+    with network.inside("n1"): ...              # what this thread starts or opens in here is on that host
+    network.cut("n1", "etcd")
+    network.down()
     """
 
     def __init__(self, hosts: dict[str, int]) -> None:
@@ -82,7 +84,7 @@ class Network:
     def _name(self, host: str) -> str:
         return f"{self.mark}-{host}"
 
-    def __enter__(self) -> "Network":
+    def up(self) -> None:
         switch = self._name(SWITCH)
         run("ip", "netns", "add", switch)
         run("ip", "-n", switch, "link", "add", "bridge", "type", "bridge")
@@ -96,9 +98,8 @@ class Network:
             run("ip", "-n", name, "link", "set", "lo", "up")
             run("ip", "-n", name, "link", "set", "eth0", "up")
         self._filter()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def down(self) -> None:
         self._enter(self._home)
         for namespace in namespaces():
             if namespace.startswith(self.mark + "-"):
@@ -123,6 +124,10 @@ class Network:
             self._enter(before)
             os.close(before)
             os.close(there)
+
+    def prefix(self, host: str) -> list[str]:
+        """Of a command line, for a program that is to run there."""
+        return ["ip", "netns", "exec", self._name(host)]
 
     # Partitions: the bridge forwards nothing between two hosts, and nobody is told.
 

@@ -1,9 +1,9 @@
 """
 prober.py - since when each node takes writes, asked of the node itself, past every proxy.
 
-Runs alone: `python3 prober.py NAME=HOST:PORT ...`, and prints a line `MONOTONIC NAME` whenever an INSERT has succeeded on a node
-on which it could not before. A standby that is promoted is asked each 10 ms on a connection that stands; one that is down is
-tried again as often.
+A process of its own, `python3 -m outage.prober NAME=HOST:PORT ...`: prints a line `MONOTONIC NAME` whenever an INSERT has
+succeeded on a node on which none could before. A standby is asked each 10 ms on a connection that stands and survives its
+promotion; a node that is down is tried again as often.
 """
 
 from __future__ import annotations
@@ -15,31 +15,48 @@ import sys
 import time
 from pathlib import Path
 
+from lab import layout as names
+from lab.layout import LabError
+
+from . import wire as w
+
 TICK = 0.010  # seconds
 WRITABLE_TICK = 0.050  # seconds, where nothing but the end is waited for
 SILENCE = 2.0  # seconds until a connection is given up
 TABLE = "probe"
 
 
-async def watch(name: str, host: str, port: int) -> None:
-    import asyncpg
+async def ask(wire: w.Wire, sql: str) -> list[w.Message]:
+    """ConnectionError: it failed in whatever way."""
+    answer = await asyncio.wait_for(wire.ask(w.query(sql))[0], SILENCE)
+    if answer.lost or answer.error:
+        raise ConnectionError(answer.lost or answer.error.get("M"))
+    return answer.messages
 
+
+async def is_standby(wire: w.Wire) -> bool:
+    return any(w.row(body) == ["t"] for letter, body in await ask(wire, "SELECT pg_is_in_recovery()") if letter == "D")
+
+
+async def watch(name: str, host: str, port: int) -> None:
     while True:
-        connection = None
+        wire = None
         try:
-            connection = await asyncpg.connect(host=host, port=port, user="postgres", password="postgres", database="app",
-                                               timeout=SILENCE, command_timeout=SILENCE, ssl=False)
-            while await connection.fetchval("SELECT pg_is_in_recovery()"):
+            wire = await asyncio.wait_for(w.connect(host, port, names.SUPERUSER, names.SUPERUSER_PASSWORD, names.APP_DATABASE, TABLE),
+                                          SILENCE)
+            while await is_standby(wire):
                 await asyncio.sleep(TICK)
-            await connection.execute(f"INSERT INTO {TABLE} VALUES ($1)", name)
+            await ask(wire, f"INSERT INTO {TABLE} VALUES ('{name}')")
             print(f"{time.monotonic():.4f} {name}", flush=True)
             while True:
-                await connection.execute("SELECT 1")
+                await ask(wire, "SELECT 1")
                 await asyncio.sleep(WRITABLE_TICK)
-        except (OSError, asyncio.TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            if connection is not None:
-                connection.terminate()
+        except (OSError, asyncio.TimeoutError, w.Refused):
             await asyncio.sleep(TICK)
+        finally:
+            if wire is not None:
+                wire.is_closing = True
+                wire.abort()
 
 
 async def main(nodes: list[str]) -> None:
@@ -58,11 +75,15 @@ class Prober:
 
     def __init__(self, nodes: dict[str, str], output: Path) -> None:
         self.output = output
+        root = Path(__file__).resolve().parents[1]
         with open(output, "wb") as out:
-            self.process = subprocess.Popen(["/usr/bin/python3", __file__, *(f"{name}={where}" for name, where in nodes.items())],
-                                            stdin=subprocess.DEVNULL, stdout=out)
+            self.process = subprocess.Popen([sys.executable, "-m", "outage.prober", *(f"{name}={at}" for name, at in nodes.items())],
+                                            cwd=root, env={"PYTHONPATH": str(root.parent / "contrib")}, stdin=subprocess.DEVNULL,
+                                            stdout=out)
 
     def seen(self) -> list[Writable]:
+        if self.process.poll() is not None:
+            raise LabError("the prober has ended by itself")
         rows = [line.split() for line in self.output.read_text(encoding="ascii").splitlines()]
         return [Writable(float(row[0]), row[1]) for row in rows if len(row) == 2]
 
@@ -75,7 +96,4 @@ class Prober:
 
 
 if __name__ == "__main__":
-    try:
-        asyncio.run(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        pass
+    asyncio.run(main(sys.argv[1:]))

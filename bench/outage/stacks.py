@@ -10,15 +10,12 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import shutil
-import signal
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any, Callable
 
 from lab import layout as names
 from lab import procs
-from lab.layout import LabError
 from lab.node import program, psql_environment
 
 from .world import World, wait_until
@@ -37,7 +34,8 @@ class Stack:
     def __init__(self, world: World) -> None:
         self.world = world
         self.host = world.network.address("proxy")
-        self.pids: dict[str, int] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.env: dict[str, str] = {}
         self.write, self.read = (self.host, 0), (self.host, 0)
 
     def start(self) -> None:
@@ -50,7 +48,7 @@ class Stack:
         return path
 
     def spawn(self, name: str, argv: list[str]) -> None:
-        self.pids[name] = self.world.spawn("proxy", name, argv)
+        self.processes[name] = self.world.spawn("proxy", name, argv, self.env)
 
     def wait_serves(self) -> None:
         """A write on one port and a read from a replica on the other one."""
@@ -69,18 +67,27 @@ class Stack:
                 return "no answer"
         return done.stdout.strip() if done.returncode == 0 else (done.stderr.strip().splitlines() or ["?"])[0]
 
-    def alive(self) -> bool:
-        return all(procs.is_alive(pid) for pid in self.pids.values())
+    def dead(self) -> list[str]:
+        """Those that ended by themselves."""
+        return [f"{name} ended, status {each.poll()}" for name, each in self.processes.items() if each.poll() is not None]
 
     def log_text(self, name: str) -> str:
         return (self.world.dir / name / f"{name}.log").read_text(encoding="utf-8", errors="replace")
 
-    def stop(self) -> None:
-        pids = list(self.pids.values())
-        procs.send(pids, signal.SIGTERM)
-        procs.send(procs.wait_gone(pids, STOP_TIMEOUT), signal.SIGKILL)
-        procs.wait_gone(pids, 5)
-        self.pids.clear()
+    def stop(self) -> list[str]:
+        """What was not as it should be about their ends."""
+        wrong = self.dead()
+        for each in self.processes.values():
+            each.terminate()
+        for name, each in self.processes.items():
+            try:
+                each.wait(STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                wrong.append(f"{name} did not end within {STOP_TIMEOUT:.0f} s")
+                each.kill()
+                each.wait()
+        self.processes.clear()
+        return wrong
 
 
 class Sluice(Stack):
@@ -135,7 +142,7 @@ class Sluice(Stack):
 
     @property
     def pid(self) -> int:
-        return self.pids["pgsluice"]
+        return self.processes["pgsluice"].pid
 
     def said(self) -> str:
         return self.log_text("pgsluice")

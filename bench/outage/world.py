@@ -69,32 +69,28 @@ class WorldLab(Lab):
 
 
 class World:
-    """`with World(options).up(say) as world:`; nothing of it is left behind the block."""
+    """`with World(options) as world: world.up(say)`; nothing of it is left behind the block."""
 
     def __init__(self, options: Options, parent: Path = Path("/tmp")) -> None:
         self.options = options
         self.dir = parent / ("pgsluice-" + own_mark())
         self.parent = parent
+        self.lab = WorldLab(self.dir)
         self.keep: Path | None = None  # where the logs go at the end
         self._stack = contextlib.ExitStack()
 
-    def up(self, say: Callable[[str], None]) -> "World":
+    def up(self, say: Callable[[str], None]) -> None:
         if os.geteuid() != 0:
             raise LabError("bench/failover makes network namespaces, and only root may: run it as root")
         if left := sweep(self.parent):
             say(f"{left} namespaces and directories of a run that crashed are removed")
-        try:
-            self.network = self._stack.enter_context(Network(HOSTS))
-            WorldNode.network = self.network
-            self._stack.enter_context(self.network.inside("control"))
-            self.lab = WorldLab(self.dir)
-            self._stack.callback(self._down)
-            self.lab.up(self.options, say)
-            self.wait_whole()
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
+        WorldNode.network = self.network = Network(HOSTS)
+        self._stack.callback(self.network.down)  # also of a half of it
+        self.network.up()
+        self._stack.enter_context(self.network.inside("control"))
+        self._stack.callback(self._down)
+        self.lab.up(self.options, say)
+        self.wait_whole()
 
     def __enter__(self) -> "World":
         return self
@@ -182,12 +178,15 @@ class World:
 
     # Commands and processes.
 
-    def spawn(self, host: str, name: str, argv: list[str]) -> int:
+    def spawn(self, host: str, name: str, argv: list[str], env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         """In the background on that host, as the lab's user; its output is NAME.log in the directory of that name."""
-        directory = self.lab.layout.make_dir(self.dir / name, 0o700)
-        with self.network.inside(host):
-            return procs.spawn(argv, lab=self.dir, cwd=directory, log=directory / f"{name}.log",
-                               pid_file=directory / f"{name}.pid", uid=self.lab.layout.uid, gid=self.lab.layout.gid)
+        layout = self.lab.layout
+        directory = layout.make_dir(self.dir / name, 0o700)
+        groups = os.getgrouplist(layout.user, layout.gid)
+        with self.network.inside(host), open(directory / f"{name}.log", "ab") as out:
+            return subprocess.Popen(argv, cwd=directory, env={**procs.environment(self.dir, directory), **(env or {})},
+                                    stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, umask=0o077,
+                                    user=layout.uid, group=layout.gid, extra_groups=groups)
 
     def patronictl(self, *arguments: str) -> str:
         """As an administrator would, with the file of some node."""
