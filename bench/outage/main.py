@@ -88,7 +88,7 @@ def play_all(given: argparse.Namespace, stage: Stage, say: Teller) -> list[Outco
             outcomes.append(outcome)
             say(line(outcome))
             for complaint in outcome.complaints:
-                say("  NOT WELL: " + complaint)
+                say("  NOT WELL: " + complaint.splitlines()[0])
     return outcomes
 
 

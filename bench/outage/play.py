@@ -16,11 +16,9 @@ import psycopg
 from lab import layout as names
 from lab.layout import LabError
 
-from .clients import Load, LoadError
+from .clients import Load, LoadError, Mix
 from .endpoint import Endpoint
 from .events import Event
-from .kinds import KINDS
-from .clients import Mix
 from .ledger import Report, Verdict, check_rows, make_table
 from .prober import TABLE as PROBE_TABLE
 from .prober import Prober
@@ -103,7 +101,7 @@ class Stage:
             world.configure(failsafe_mode=True)
         turns: list[Turn] = []
         stack.start()
-        load = self.load(stack, mix, rate)
+        load = self.load(stack, dataclasses.replace(mix, sitters=0) if event.planned else mix, rate)
         try:
             load.start()
             self._wait_served(load)
@@ -175,4 +173,4 @@ def mix_of(writers: int, readers: int, prepared: bool) -> Mix:
     return mix
 
 
-__all__ = ["KINDS", "Outcome", "Stage", "Turn", "mix_of"]
+__all__ = ["Outcome", "Stage", "Turn", "mix_of"]

@@ -16,6 +16,7 @@ from typing import Any, Callable
 
 from lab import layout as names
 from lab import procs
+from lab.layout import LabError
 from lab.node import program, psql_environment
 
 from .world import World, wait_until
@@ -118,7 +119,11 @@ class Sluice(Stack):
                 + "".join(f"{key} = {value}\n" for key, value in settings.items()))
 
     def console(self, command: str) -> str:
-        return self.sql(command, database="pgsluice")
+        """Its table, or what else psql prints; LabError with the reason."""
+        said = self.sql(command, database="pgsluice")
+        if said.startswith(("ERROR", "FATAL", "psql:", "no answer")):
+            raise LabError(f"{command}: {said}")
+        return said
 
     def post(self, path: str) -> tuple[int, str]:
         connection = http.client.HTTPConnection(self.host, self.http_port, timeout=10)
