@@ -9,7 +9,7 @@ build_packages=(gcc libc6-dev make autoconf automake pkg-config libevent-dev lib
 lab_packages=(python3 postgresql patroni python3-etcd python3-psycopg2 etcd-server openssl)
 test_packages=(check python3-pytest python3-psycopg python3-asyncpg python3-cryptography haproxy pgbouncer check-postgres
 	munin-plugins-core munin-plugins-extra libdbd-pg-perl curl iproute2 nftables)
-driver_packages=(nodejs npm default-jdk-headless libpostgresql-jdbc-java) # for tests/live/test_matrix.py; it does without
+driver_packages=(nodejs npm default-jdk-headless libpostgresql-jdbc-java) # for tests/live: log-ins and lost servers; it does without
 ci_packages=(clang xz-utils)
 
 is_installed() {

@@ -148,8 +148,10 @@ def test_notices_and_parameters_may_come_at_any_time(sluices: Start, backend: st
         assert client.ask("SELECT 1") == [[b"fake"]]
 
 
-def test_a_server_that_closes_in_the_middle_of_a_row(sluices: Start, backend: str) -> None:
-    whole = fake.one_row("a value that is cut")
+@pytest.mark.parametrize("size, stays", [(20, True), (20000, False)], ids=["a small one", "a large one"])
+def test_a_server_that_closes_in_the_middle_of_a_row(sluices: Start, backend: str, size: int, stays: bool) -> None:
+    """As long as nothing of it was passed on, there is a place for an error."""
+    whole = fake.one_row("x" * size + "the end")
 
     def script(session: Session) -> None:
         session.login()
@@ -162,8 +164,11 @@ def test_a_server_that_closes_in_the_middle_of_a_row(sluices: Start, backend: st
     with Scene(sluices, backend, script) as scene:
         with scene.login() as client:
             client.send(wire.query("SELECT please"))
-            heard = client.closed()
-            assert b"a value that is cut" not in b"".join(body for _, body in heard)
+            if stays:
+                assert client.error()["C"] == "08007" and client.ask("SELECT next") == [[b"fake"]]
+            else:
+                client.closed()
+            assert b"the end" not in b"".join(body for _, body in client.heard)
         with scene.login() as client:
             assert client.ask("SELECT next") == [[b"fake"]]
 
