@@ -3,11 +3,11 @@
  *
  * The only module of the layer that does I/O. Each member is asked GET /primary every poll interval, all in the same
  * moment so that their WAL positions can be compared; every 50 ms while there is no agreed leader and for some seconds
- * after a sign of trouble. Members are learnt from GET /cluster at start, every 10 s and after a change of leader. One
+ * after a sign of trouble. Members are learnt from GET /cluster at start, every 5 s and after a change of leader. One
  * request per member at a time.
  *
- * A member stays known, with its id, while it is gone from /cluster for a while: it is removed when three good answers
- * did not list it and it does not answer itself, or after 60 s; never while it leads. A member at another address is
+ * A member stays known, with its id, while it is gone from /cluster for a while: it is removed when for 20 s
+ * no good answer listed it and it does not answer itself, or after 60 s; never while it leads. A member at another address is
  * another member, with another id. What is only configured (URLs) is no member: it tells where the members are.
  *
  * on_topology is called from the loop only, never from within a function of this header.
@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "cluster/judge.h"
+#include "cluster/schedule.h"
 #include "cluster/topology.h"
 #include "config/config.h"
 #include "net/fetch.h"
@@ -65,6 +66,8 @@ const char            *cluster_name(const struct cluster *c);
 const struct topology *cluster_topology(const struct cluster *c); /* never NULL; good until the next turn, or ref it */
 const struct cluster_counters *cluster_counters(const struct cluster *c);
 const struct cluster_sign *cluster_sign(const struct cluster *c);
+const struct schedule *cluster_schedule(const struct cluster *c); /* never NULL; good as long as the cluster */
+void cluster_list_now(struct cluster *c); /* with the next round, if the last listing was asked for a second ago */
 uint64_t cluster_leaderless_us(const struct cluster *c); /* leaderless_us, and the time that is running */
 
 /*

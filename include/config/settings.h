@@ -142,6 +142,7 @@ struct settings {
 	uint64_t query_timeout_us;
 	uint64_t query_wait_timeout_us;
 	uint64_t failover_hold_timeout_us;
+	uint64_t scheduled_switchover_lead_us;
 	uint64_t server_dead_timeout_us;
 	uint64_t cancel_wait_timeout_us;
 	uint64_t client_idle_timeout_us;

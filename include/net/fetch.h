@@ -58,6 +58,7 @@ struct fetch_answer {
 	struct view        body;    /* FETCH_OK only; good until the done function returns */
 	const char        *error;   /* one sentence, "" when FETCH_OK; good until the done function returns */
 	uint64_t           took_us; /* from fetch_begin() on */
+	uint64_t           date_s;  /* the header Date, seconds since 1970; 0: none that can be read */
 };
 
 typedef void fetch_done_fn(const struct fetch_answer *answer, void *context);

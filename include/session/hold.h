@@ -17,6 +17,7 @@
 
 struct proxy;
 struct client;
+struct timer;
 struct switchover;
 
 enum { FAILOVERS_KEPT = 64, FAILOVER_SIGN_MAX = 160 };
@@ -53,6 +54,9 @@ struct hold {
 	char led_last[MEMBER_NAME_MAX]; /* who leads, or led before nobody did */
 	uint64_t asked_until_us; /* closed because somebody asked for it: until then at most; 0: not so */
 	bool asked_is_lost;      /* its leader has gone since */
+	bool is_asked_by_schedule;   /* by session/scheduled, nobody else */
+	struct timer *schedule_due;  /* of session/scheduled, as the next */
+	uint64_t scheduled_us;       /* the moment that was held for last: once is enough */
 	char asked_for[MEMBER_NAME_MAX];
 };
 

@@ -139,6 +139,7 @@ static const struct metric metrics[] = {
 	CLUSTER("leader_changes_total", COUNTER, "leader_changes", NUMBER, "Times that another member became leader"),
 	CLUSTER("leader_losses_total", COUNTER, "leader_losses", NUMBER, "Times that the leader was lost"),
 	CLUSTER("leaderless_seconds_total", COUNTER, "leaderless_ms", MILLISECONDS, "Time without a leader"),
+	CLUSTER("scheduled_switchover_seconds", GAUGE, "scheduled_in", NUMBER, "Seconds until a switchover that patronictl has scheduled"),
 	CLUSTER("polls_total", COUNTER, "polls", NUMBER, "Requests to Patroni"),
 	CLUSTER("poll_failures_total", COUNTER, "failures", NUMBER, "Requests to Patroni without a usable answer"),
 

@@ -126,9 +126,9 @@ const struct show_table show_members = {
 /* ---- CLUSTERS ---- */
 
 struct cluster_row {
-	const char *name, *kind, *leader, *stale, *paused, *why, *holding;
+	const char *name, *kind, *leader, *stale, *paused, *why, *holding, *scheduled_at, *scheduled_to;
 	uint64_t    timeline, members, readable, since, polls, failures, changes, losses, leaderless_ms, held, failovers, held_ms, released,
-	    refused;
+	    refused, scheduled_in;
 };
 
 static const char *
@@ -146,6 +146,18 @@ readable_members(const struct topology *t)
 	for (uint16_t i = 0; i < t->count; i++)
 		count += t->member[i].why_not_read == NULL;
 	return count;
+}
+
+static void
+add_schedule(struct cluster_row *row, const struct schedule *s)
+{
+	if (!s->exists)
+		return;
+	int64_t left_us = schedule_left_us(s, clock_wall_us());
+	row->scheduled_at = s->at;
+	row->scheduled_to = s->to[0] ? s->to : NULL;
+	if (s->at_us)
+		row->scheduled_in = left_us > 0 ? (uint64_t)left_us / SECOND_US : 0;
 }
 
 static void
@@ -180,7 +192,9 @@ fill_clusters(const struct show_table *table, struct proxy *x, struct show_rows 
 			.held_ms = load->hold->held_us / 1000,
 			.released = load->hold->released,
 			.refused = load->hold->refused,
+			.scheduled_in = SHOW_NULL,
 		};
+		add_schedule(row, cluster_schedule(load->cluster));
 	}
 }
 
@@ -215,6 +229,9 @@ static const struct show_column cluster_columns[] = {
 	CLUSTER("held_ms", SHOW_INT8, held_ms),
 	CLUSTER("released", SHOW_INT8, released),
 	CLUSTER("refused", SHOW_INT8, refused),
+	CLUSTER("scheduled_at", SHOW_TEXT, scheduled_at),
+	CLUSTER("scheduled_to", SHOW_TEXT, scheduled_to),
+	CLUSTER("scheduled_in", SHOW_INT8, scheduled_in),
 };
 
 const struct show_table show_clusters = {

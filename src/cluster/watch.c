@@ -42,12 +42,13 @@ static const struct {
 	{ UINT64_MAX, 5 * POLL_FAST_US },
 };
 
-#define LIST_EVERY_US       (10 * SECOND_US)
+#define LIST_EVERY_US       (5 * SECOND_US)
 #define LIST_LEADERLESS_US  (5 * SECOND_US)
 #define LIST_RETRY_US       SECOND_US
 #define LIST_TIMEOUT_MAX_MS 500 /* a listing hangs when the DCS does, and its member is not asked for health */
 
-#define ABSENCES_MAX  3                /* good listings without a member that does not answer either */
+#define ABSENCES_MAX  3                /* good listings without a member that does not answer either, */
+#define ABSENT_MIN_US (20 * SECOND_US) /* over so long a time */
 #define ABSENT_MAX_US (60 * SECOND_US) /* and without one that does */
 
 #define COMPLAIN_EVERY_US (5 * SECOND_US) /* of one source, when it finds ever new ways to fail */
@@ -99,6 +100,7 @@ struct cluster {
 	uint64_t        listed_us;        /* the last good listing */
 	uint64_t        list_asked_us;    /* the last attempt */
 	uint16_t        list_turn;        /* id that is the next to be asked for a listing */
+	struct schedule schedule;         /* as of the last good listing */
 	int             leader_id_last;   /* -1: there never was one */
 	uint64_t        leaderless_since_us; /* 0: there is a leader */
 };
@@ -445,9 +447,10 @@ watch_take_absent(struct cluster *c, int id, uint64_t now_us)
 	const struct member *m = topology_member(c->topology, (uint16_t)id);
 	if (is_leader_id(c, id) || m == NULL)
 		return;
-	if (p->absences >= ABSENCES_MAX && !m->is_reachable)
+	uint64_t absent_us = now_us - p->absent_us;
+	if (p->absences >= ABSENCES_MAX && absent_us > ABSENT_MIN_US && !m->is_reachable)
 		watch_remove(c, id, "Patroni does not list it any more, and it does not answer");
-	else if (p->absences >= ABSENCES_MAX && now_us - p->absent_us > ABSENT_MAX_US)
+	else if (p->absences >= ABSENCES_MAX && absent_us > ABSENT_MAX_US)
 		watch_remove(c, id, "Patroni has not listed it for a minute");
 }
 
@@ -466,6 +469,21 @@ watch_take_list(struct cluster *c, const struct patroni_members *list)
 		if (!is_listed)
 			watch_take_absent(c, id, now_us);
 	}
+}
+
+static void
+watch_take_schedule(struct cluster *c, const struct patroni_members *list)
+{
+	struct schedule *s = &c->schedule;
+	if (!schedule_take(s, list))
+		return;
+	if (!s->exists)
+		log_info(c->tag, "no switchover is scheduled any more");
+	else if (s->at_us == 0)
+		log_warning(c->tag, "a switchover is scheduled, but not prepared for: its time can't be read");
+	else
+		log_info(c->tag, "a switchover from %s to %s is scheduled for %s", s->from[0] ? s->from : "the leader",
+		         s->to[0] ? s->to : "whom Patroni chooses", s->at);
 }
 
 /* Requests and answers */
@@ -571,6 +589,8 @@ watch_on_status(const struct fetch_answer *answer, void *context)
 			  member_role_name(said.role), member_state_name(said.state), said.timeline);
 	if (is_changing(m, &said))
 		watch_note_trouble(c, "a member is changing", true);
+	if (is_leader_id(c, p->id))
+		schedule_note_clock(&c->schedule, answer->date_s, clock_wall_us());
 	m->asked_us = p->source.asked_us;
 	m->answered_us = clock_now_us();
 	m->http_status = answer->status;
@@ -601,6 +621,7 @@ watch_on_list(const struct fetch_answer *answer, void *context)
 		c->wants_list = false;
 		c->listed_us = clock_now_us();
 		bool is_first = watch_member_count(c) == 0;
+		watch_take_schedule(c, list);
 		watch_take_list(c, list); /* s may be gone from the members now, but its place stays */
 		if (is_first)
 			watch_tick_at(c, 0);
@@ -883,6 +904,18 @@ const struct cluster_sign *
 cluster_sign(const struct cluster *c)
 {
 	return &c->sign;
+}
+
+const struct schedule *
+cluster_schedule(const struct cluster *c)
+{
+	return &c->schedule;
+}
+
+void
+cluster_list_now(struct cluster *c)
+{
+	c->wants_list = true;
 }
 
 uint64_t

@@ -450,6 +450,12 @@ const struct setting setting_rows[] = {
 	  .preset = "30s", .applies = APPLIES_ON_RELOAD,
 	  .text = "While nobody leads the cluster, or a switchover is under way: how long a client waits for the next leader "
 	          "before it is cut. query_wait_timeout does not count meanwhile.", },
+	{ .name = "scheduled_switchover_lead",
+	  .group = "Timeouts (0 for none)",
+	  .type = SETTING_DURATION_US, .at = offsetof(struct settings, scheduled_switchover_lead_us),
+	  .preset = "2s", .most = "1min", .applies = APPLIES_ON_RELOAD,
+	  .text = "A switchover that patronictl has scheduled: how long before its moment clients that want to write begin to wait, so "
+	          "that running transactions can end. 0: it is not prepared for.", },
 	{ .name = "server_dead_timeout",
 	  .group = "Timeouts (0 for none)",
 	  .type = SETTING_DURATION_US, .at = offsetof(struct settings, server_dead_timeout_us),

@@ -16,6 +16,7 @@ static const struct library_symbol symbols[] = {
 	{ "curl_easy_setopt", offsetof(struct curl_api, easy_setopt) },
 	{ "curl_easy_getinfo", offsetof(struct curl_api, easy_getinfo) },
 	{ "curl_easy_strerror", offsetof(struct curl_api, easy_strerror) },
+	{ "curl_getdate", offsetof(struct curl_api, getdate) },
 	{ "curl_slist_append", offsetof(struct curl_api, slist_append) },
 	{ "curl_slist_free_all", offsetof(struct curl_api, slist_free_all) },
 	{ "curl_multi_init", offsetof(struct curl_api, multi_init) },

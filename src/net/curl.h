@@ -8,6 +8,7 @@
 #define NET_CURL_H
 
 #include <stdbool.h>
+#include <time.h>
 
 #include <curl/curl.h>
 
@@ -20,6 +21,7 @@ struct curl_api {
 	CURLcode (*easy_setopt)(CURL *easy, CURLoption option, ...);
 	CURLcode (*easy_getinfo)(CURL *easy, CURLINFO info, ...);
 	const char *(*easy_strerror)(CURLcode code);
+	time_t (*getdate)(const char *text, const time_t *unused);
 	struct curl_slist *(*slist_append)(struct curl_slist *list, const char *line);
 	void (*slist_free_all)(struct curl_slist *list);
 	CURLM *(*multi_init)(void);

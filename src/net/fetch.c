@@ -13,6 +13,7 @@
 
 #include <event2/event.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -46,6 +47,7 @@ struct fetch {
 	bool            is_head_whole; /* the empty line behind the headers came; curl does not insist */
 	bool            is_too_large;
 	uint64_t        began_us;
+	uint64_t        date_s;   /* 0: no header of that kind, yet */
 	fetch_done_fn  *done;
 	void           *context;
 	char            error[CURL_ERROR_SIZE];
@@ -116,6 +118,7 @@ fetch_finish(struct fetch *fetch, CURLcode code)
 		.status = (int)status,
 		.error = "",
 		.took_us = clock_exact_us() - fetch->began_us,
+		.date_s = fetch->date_s,
 	};
 	if (answer.outcome == FETCH_OK)
 		answer.body = buf_view(&fetch->body);
@@ -208,12 +211,27 @@ fetch_want_timer(CURLM *multi, long timeout_ms, void *context)
 	return 0;
 }
 
+static void
+fetch_note_date(struct fetch *fetch, const char *line, size_t n)
+{
+	static const char name[] = "Date:";
+	char text[64];
+	if (n < sizeof(name) || n - (sizeof(name) - 1) >= sizeof(text) || strncasecmp(line, name, sizeof(name) - 1) != 0)
+		return;
+	n -= sizeof(name) - 1;
+	memcpy(text, line + sizeof(name) - 1, n);
+	text[n] = '\0';
+	time_t at = curl.getdate(text, NULL);
+	fetch->date_s = at > 0 ? (uint64_t)at : 0;
+}
+
 /* Less than n tells curl to give up. */
 static size_t
 fetch_on_header(char *p, size_t size, size_t n, void *context)
 {
 	struct fetch *fetch = context;
 	fetch->headers += size * n;
+	fetch_note_date(fetch, p, size * n);
 	/* True of the last line of headers; those of a 100 Continue may stand before. */
 	fetch->is_head_whole = size * n > 0 && (p[0] == '\r' || p[0] == '\n');
 	if (fetch->headers <= HEADERS_MAX)

@@ -11,6 +11,7 @@
 #include "cluster/watch.h"
 #include "session/client.h"
 #include "session/proxy.h"
+#include "session/scheduled.h"
 #include "session/switchover.h"
 
 #define SIGN_OLD_US (10 * SECOND_US) /* a sign from longer ago has nothing to do with it */
@@ -21,6 +22,7 @@ hold_new(struct proxy *x, struct cluster_load *load)
 	struct hold *h = heap_alloc(sizeof(*h));
 	h->proxy = x;
 	h->load = load;
+	scheduled_open(h);
 	return h;
 }
 
@@ -28,6 +30,7 @@ void
 hold_free(struct hold *h)
 {
 	switchover_free(h->switchover);
+	scheduled_close(h);
 	heap_free(h);
 }
 
@@ -169,6 +172,7 @@ hold_ask(struct hold *h, uint64_t ttl_us, const char *why)
 {
 	if (h->led_last[0] == '\0' || (h->load->is_closed && h->asked_until_us == 0))
 		return;
+	h->is_asked_by_schedule = false;
 	if (h->asked_until_us == 0) {
 		char tag[CLUSTER_NAME_MAX + 16];
 		snprintf(tag, sizeof(tag), "cluster %s", h->load->topology->cluster);
@@ -212,6 +216,7 @@ hold_on_second(struct proxy *x)
 		struct hold *h = node_owner(n, struct cluster_load, node)->hold;
 		if (h->asked_until_us && clock_now_us() >= h->asked_until_us)
 			hold_release(h);
+		scheduled_on_second(h);
 	}
 }
 

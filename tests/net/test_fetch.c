@@ -127,9 +127,34 @@ START_TEST(an_answer_without_a_length_ends_with_the_connection)
 	begin("HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{\"state\": \"running\"}");
 	ck_assert_int_eq(fetch_now(url_of(&server, "/primary"), 1000, 0), FETCH_OK);
 	ck_assert_int_eq(got.status, 200);
+	ck_assert_uint_eq(got.date_s, 0);
 	has_body("{\"state\": \"running\"}");
 	ck_assert_uint_gt(got.took_us, 0);
 	end();
+}
+END_TEST
+
+START_TEST(the_date_is_read_if_it_is_one)
+{
+	static const struct {
+		const char *line;
+		uint64_t date_s;
+	} rows[] = {
+		{ "Date: Tue, 01 Jan 2030 00:00:00 GMT", 1893456000 },
+		{ "dAtE:Tue, 01 Jan 2030 00:00:00 GMT", 1893456000 },
+		{ "Date: soon", 0 },
+		{ "Date:", 0 },
+		{ "Date: Tue, 01 Jan 2030 00:00:00 GMT                                            (or so)", 0 },
+		{ "X-Date: Tue, 01 Jan 2030 00:00:00 GMT", 0 },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char answer[200];
+		snprintf(answer, sizeof(answer), "HTTP/1.0 200 OK\r\n%s\r\n\r\n", rows[i].line);
+		begin(answer);
+		ck_assert_int_eq(fetch_now(url_of(&server, "/primary"), 1000, 0), FETCH_OK);
+		ck_assert_msg(got.date_s == rows[i].date_s, "%s", rows[i].line);
+		end();
+	}
 }
 END_TEST
 
@@ -445,6 +470,7 @@ main(void)
 {
 	const TTest *const rules[] = {
 		an_answer_without_a_length_ends_with_the_connection,
+		the_date_is_read_if_it_is_one,
 		a_request_is_plain_http_1_0,
 		any_status_with_a_whole_answer_is_an_answer,
 		each_request_has_a_connection_of_its_own,
