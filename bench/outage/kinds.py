@@ -24,7 +24,7 @@ RETURNING = "RETURNING run || '/' || client || '/' || turn, node, timeline"
 BACKOFF = 0.1  # seconds before a connection is tried again
 IDLE = (5.0, 20.0)  # seconds for which an idle client says nothing
 PAUSE = (0.02, 0.2)  # seconds, inside of a block of a writer
-SITS = (1.0, 4.0)  # seconds, inside of a block of a reader
+SITS = (0.1, 0.5)  # seconds, inside of a block of a reader; a switchover waits for it
 PIPELINE = 4  # requests in flight
 LOGINS = 2.0  # a second, of each client that does nothing else
 

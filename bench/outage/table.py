@@ -20,10 +20,11 @@ from .ledger import Report, Verdict
 
 WIDTH = 120  # columns of a terminal
 FIRST = "pgsluice"  # whose table it is
+WRITERS, READERS = ("writer", "extended", "prepared", "pipeline", "copy"), ("reader", "prepared reader")
 CLASSES = {  # whose errors are shown together
-    "writers": ("writer", "extended", "prepared", "pipeline", "copy"),
+    "writers": WRITERS,
     "transactions": ("block", "sitter"),
-    "readers": ("reader", "prepared reader", "lookup"),
+    "readers": (*READERS, "lookup"),
     "idle clients, logins": ("idle", "login"),
 }
 
@@ -40,6 +41,10 @@ def _mark(report: Report) -> float:
     return float(report.marks[0][0]) if report.marks else 0.0
 
 
+def _worst(report: Report, *kinds: str) -> float:
+    return max((each.worst_gap for name, each in report.kinds.items() if name in kinds), default=0.0)
+
+
 def _errors(*kinds: str) -> Callable[[Report, Verdict], float]:
     return lambda report, verdict: sum(report.errors(*kinds).values())
 
@@ -48,6 +53,8 @@ MEASURES = [
     Measure("new leader writable to first write", "s", 0.2),  # told by the caller
     Measure("longest gap, writes", "s", 0.4, lambda report, verdict: report.longest_gap("writes", _mark(report))),
     Measure("longest gap, reads", "s", 0.4, lambda report, verdict: report.longest_gap("reads", _mark(report))),
+    Measure("longest gap of one client, writes", "s", 0.6, lambda report, verdict: _worst(report, *WRITERS)),
+    Measure("longest gap of one client, reads", "s", 0.6, lambda report, verdict: _worst(report, *READERS)),
     *(Measure("errors: " + name, read=_errors(*kinds)) for name, kinds in CLASSES.items()),
     Measure("connections lost", read=lambda report, verdict: report.total("connections_lost")),
     Measure("logins refused", read=lambda report, verdict: sum(report.refused().values())),
