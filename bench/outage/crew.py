@@ -120,7 +120,7 @@ async def work() -> None:
             crew.ledger.report.marks.append([now, rest])
             say(marked=now)
         elif word == "count":
-            say(counts=crew.ledger.counts, errors={name: each.errors for name, each in crew.ledger.report.kinds.items()})
+            say(counts=crew.ledger.counts(), errors={name: each.errors for name, each in crew.ledger.report.kinds.items()})
         elif word == "stop":
             say(report=await crew.stop())
             break

@@ -82,6 +82,7 @@ class Gaps:
     longest_at: float = 0.0  # when it began
     gaps: list[list[float]] = dataclasses.field(default_factory=list)  # [began, ended]
     nodes: dict[str, list[float]] = dataclasses.field(default_factory=dict)  # who answered: when, thinned
+    counts: dict[str, int] = dataclasses.field(default_factory=dict)  # and how often
 
 
 @dataclasses.dataclass
@@ -169,7 +170,6 @@ class Ledger:
         self._recent: collections.deque[tuple[str, int]] = collections.deque(maxlen=RECENT)
         self._timeline, self._timeline_at = "", 0.0
         self.last_done = self._served_since = self.report.started  # of anybody
-        self.counts: collections.Counter[str] = collections.Counter()  # of successes, by gaps and by gaps@node
 
     def kind(self, client: "Client") -> Kind:
         return self.report.kinds.setdefault(client.kind, Kind())
@@ -197,6 +197,11 @@ class Ledger:
         if timeline:
             self._timelines(client, since, now, node or "", timeline)
 
+    def counts(self) -> dict[str, int]:
+        """Successes, by gaps and by gaps@node."""
+        found = {name: sum(gaps.counts.values()) for name, gaps in self.report.gaps.items()}
+        return found | {f"{name}@{node}": count for name, gaps in self.report.gaps.items() for node, count in gaps.counts.items()}
+
     def served_for(self, now: float) -> float:
         """For how long there has been an answer for somebody all the time."""
         return now - self._served_since if now - self.last_done <= OUTAGE else 0.0
@@ -213,8 +218,7 @@ class Ledger:
         times = gaps.nodes.setdefault(node, [])
         if not times or now - times[-1] >= THINNED:
             times.append(round(now, 4))
-        self.counts[name] += 1
-        self.counts[f"{name}@{node}"] += 1
+        gaps.counts[node] = gaps.counts.get(node, 0) + 1
 
     @staticmethod
     def _gap(gaps: Gaps, since: float, now: float) -> None:

@@ -1,10 +1,8 @@
 """
 proof.py - shows that pgsluice does its main job here and now: both ports, pooling, a switchover under load.
 
-Owns: the table `quickstart_proof` in the database of the lab, and the threads that load it.
-Never: counts on pgsluice's word; what it says is compared with what the servers hold.
-Invariant: a row counts as acknowledged only after its INSERT came back without an error, and names the server that
-executed it (inet_server_port()).
+The load is that of bench/failover (bench/outage), which compares what its clients were told with what the servers hold.
+Never: counts on pgsluice's word.
 """
 
 from __future__ import annotations
@@ -13,32 +11,31 @@ import collections
 import dataclasses
 import os
 import subprocess
+import sys
 import threading
 import time
-import uuid
-from typing import Any, Callable
+from pathlib import Path
+from typing import Any, Callable, Mapping
 
-from . import layout as names
-from .cluster import Lab, Say
-from .layout import LabError
-from .sluice import HOST, Front
+sys.path.append(str(Path(__file__).resolve().parents[2] / "bench"))
+
+from outage.clients import Endpoint, Load, LoadError, Mix  # noqa: E402  (needs the path above)
+from outage.ledger import Gaps, Report, Verdict, check_rows, make_table  # noqa: E402
+
+from . import layout as names  # noqa: E402
+from .cluster import Lab, Say  # noqa: E402
+from .layout import LabError  # noqa: E402
+from .node import Node  # noqa: E402
+from .sluice import HOST, Front  # noqa: E402
 
 WRITERS = 8
 READERS = 4
 POOL_CLIENTS = 64
-PAUSE = 0.005  # seconds between two statements of one client: it is a proof, not a bench
+RATE = 50.0  # transactions a second of each client: it is a proof, not a bench
 BEFORE = 2.0  # seconds of load before the switchover
 AFTER = 2.0  # seconds of load after the cluster is whole again
 CONNECT_TIMEOUT = 10  # seconds
 SPREAD_TIMEOUT = 5  # seconds until every replica must have served a read; a cold pool begins with one
-TABLE = "quickstart_proof"
-
-
-@dataclasses.dataclass
-class Answer:
-    at: float  # time.monotonic() when it came
-    node: str
-    key: str = ""
 
 
 @dataclasses.dataclass
@@ -53,55 +50,12 @@ class Findings:
         self.wrong += [sentence for holds, sentence in checks if not holds]
 
 
-class Client(threading.Thread):
-    """One connection that repeats one statement, and comes back by itself when it is thrown out."""
-
-    def __init__(self, connect: Callable[[], Any], statement: str, key_prefix: str, node_of: dict[int, str]) -> None:
-        super().__init__(daemon=True)
-        self.connect = connect
-        self.statement = statement
-        self.key_prefix = key_prefix
-        self.node_of = node_of
-        self.answers: list[Answer] = []
-        self.errors: collections.Counter[str] = collections.Counter()
-        self.unknown: set[str] = set()  # keys whose fate was not told
-        self.asked_to_stop = threading.Event()
-
-    def run(self) -> None:
-        import psycopg2
-
-        connection = None
-        count = 0
-        while not self.asked_to_stop.is_set():
-            count += 1
-            key = f"{self.key_prefix}/{count}"
-            try:
-                if connection is None:
-                    connection = self.connect()
-                    connection.autocommit = True
-                with connection.cursor() as cursor:
-                    self.unknown.add(key)
-                    cursor.execute(self.statement, (key,))
-                    port = cursor.fetchone()[0]
-                self.unknown.discard(key)
-                self.answers.append(Answer(time.monotonic(), self.node_of.get(port, f"port {port}"), key))
-            except psycopg2.Error as error:
-                self.errors[error.pgcode or _first_line(error)] += 1
-                if connection is not None and connection.closed:
-                    connection = None
-                self.asked_to_stop.wait(0.05)
-            self.asked_to_stop.wait(PAUSE)
-        if connection is not None:
-            connection.close()
-
-
 class Proof:
     def __init__(self, lab: Lab, front: Front, say: Say) -> None:
         self.lab = lab
         self.front = front
         self.say = say
         self.found = Findings()
-        self.run_id = uuid.uuid4().hex[:12]
         self.node_of = {node.pg_port: node.name for node in lab.nodes}
 
     def connect(self, which: str) -> Any:
@@ -116,9 +70,6 @@ class Proof:
             import psycopg2  # noqa: F401  (only to say early and clearly that it is missing)
         except ImportError:
             raise LabError("the Python module psycopg2 is missing: install the package python3-psycopg2") from None
-        self.lab.pick("leader").sql(
-            f"CREATE TABLE IF NOT EXISTS {TABLE} (run text, key text PRIMARY KEY, node int, at timestamptz"
-            f" DEFAULT now()); ALTER TABLE {TABLE} OWNER TO {names.APP_USER}", names.APP_DATABASE)
         self._both_ports()
         self._pooling()
         self._printed_lines()
@@ -220,96 +171,63 @@ class Proof:
     # 4. A switchover under load.
 
     def _switchover_under_load(self) -> None:
-        insert = (f"INSERT INTO {TABLE} (run, key, node) VALUES ('{self.run_id}', %s, inet_server_port())"
-                  " RETURNING node")
-        read = f"SELECT inet_server_port(), count(*) FROM {TABLE} WHERE key = %s"
-        writers = [Client(lambda: self.connect("listen"), insert, f"{self.run_id}/{i}", self.node_of)
-                   for i in range(WRITERS)]
-        readers = [Client(lambda: self.connect("read"), read, f"{self.run_id}/{i}", self.node_of)
-                   for i in range(READERS)]
-        clients = writers + readers
-        started = time.monotonic()
-        for client in clients:
-            client.start()
-        self.say(f"{WRITERS} writers and {READERS} readers at work")
-        time.sleep(BEFORE)
+        where = Endpoint((HOST, self.front.port("listen")), (HOST, self.front.port("read")), names.APP_USER, names.APP_PASSWORD,
+                         names.APP_DATABASE)
+        make_table(self._superuser(self.lab.pick("leader")), names.APP_USER)
+        load = Load(where, Mix.none(writers=WRITERS, readers=READERS), rate=RATE)
         try:
-            asked = time.monotonic()
+            load.start()
+            self.say(f"{WRITERS} writers and {READERS} readers at work")
+            time.sleep(BEFORE)
+            asked = load.mark("switchover")
             old, new = self.lab.switchover()
             self.say(f"switchover {old} -> {new}: Patroni took {time.monotonic() - asked:.1f} s")
             self.lab.wait_healthy(30)
             self.say(f"{old} is back as a replica after {time.monotonic() - asked:.1f} s")
             time.sleep(AFTER)
+            report = load.stop()
+        except LoadError as problem:
+            raise LabError(str(problem)) from None
         finally:
-            ended = time.monotonic()
-            for client in clients:
-                client.asked_to_stop.set()
-            for client in clients:
-                client.join(30)
-        stuck = sum(client.is_alive() for client in clients)
-        self._report(old, new, writers, readers, started, ended, stuck)
+            load.kill()
+        rows = check_rows({node.name: self._superuser(node) for node in self.lab.nodes}, report, SPREAD_TIMEOUT * 4)
+        self._report(old, new, report, rows)
 
-    def _report(self, old: str, new: str, writers: list[Client], readers: list[Client], started: float, ended: float,
-                stuck: int) -> None:
-        acked = sorted((answer for writer in writers for answer in writer.answers), key=lambda answer: answer.at)
-        told = {answer.key for answer in acked}
-        unknown = {key for writer in writers for key in writer.unknown}
-        errors = sum((writer.errors for writer in writers), collections.Counter())
-        gap = _longest_gap([answer.at for answer in acked], started, ended)
-        by_node = collections.Counter(answer.node for answer in acked)
-        first_new = next((answer.at for answer in acked if answer.node == new), ended)
-        late = [answer for answer in acked if answer.node != new and answer.at > first_new]
-        strangers = set(by_node) - {old, new}
+    def _superuser(self, node: Node) -> Callable[[], Any]:
+        import psycopg2
 
+        return lambda: psycopg2.connect(host=node.host, port=node.pg_port, user=names.SUPERUSER, password=names.SUPERUSER_PASSWORD,
+                                        dbname=names.APP_DATABASE, connect_timeout=CONNECT_TIMEOUT)
+
+    def _report(self, old: str, new: str, report: Report, rows: Verdict) -> None:
+        name_of = {f"{node.host}:{node.pg_port}": node.name for node in self.lab.nodes}
+
+        def by_node(which: str) -> dict[str, int]:
+            return {name_of.get(node, node): count for node, count in report.gaps.get(which, Gaps()).counts.items()}
+
+        def errors(kind: str) -> str:
+            return _counts(report.errors(kind)) or "none"
+
+        wrote, read = by_node("writes"), by_node("reads")
         found = self.found
-        found.add("switchover", f"{old} -> {new}, longest pause of the writes {gap:.2f} s",
-                  (by_node[new] > 0, f"no write reached the new leader {new}"),
-                  (acked != [] and ended - acked[-1].at < 1.5, "the writes did not go on at the end"))
-        found.add("writes", f"{len(acked)} acknowledged ({_counts(by_node)}), errors: {_counts(errors) or 'none'}",
-                  (not late, f"{len(late)} writes were acknowledged by {old} after {new} had taken over"),
-                  (not strangers, f"writes were answered by {', '.join(sorted(strangers))}"),
-                  (stuck == 0, f"{stuck} clients never came back"))
-
-        for name, present in self._present_rows().items():
-            found.add(f"rows on {name}", f"{len(present)} present, {len(told - present)} acknowledged ones missing",
-                      (told <= present, f"{len(told - present)} acknowledged rows are missing on {name}"),
-                      (present <= told | unknown, f"{len(present - told - unknown)} rows on {name} nobody wrote"))
-
-        reads = sorted((answer for reader in readers for answer in reader.answers), key=lambda answer: answer.at)
-        read_errors = sum((reader.errors for reader in readers), collections.Counter())
-        read_gap = _longest_gap([answer.at for answer in reads], started, ended)
-        found.add("reads", f"{len(reads)} answered ({_counts(collections.Counter(answer.node for answer in reads))}),"
-                           f" longest pause {read_gap:.2f} s, errors: {_counts(read_errors) or 'none'}",
-                  (len(reads) > 0, "no read was answered"))
-
-    def _present_rows(self) -> dict[str, set[str]]:
-        """The keys of this run on every node, read directly there once it has replayed all of them."""
-        leader = self.lab.pick("leader")
-        position = leader.sql("SELECT pg_current_wal_insert_lsn()")
-        leader.sql("SELECT pg_switch_wal()")
-        present = {}
-        for node in self.lab.nodes:
-            until = time.monotonic() + 20
-            behind = f"SELECT pg_is_in_recovery() AND pg_last_wal_replay_lsn() < '{position}'"
-            while node.sql(behind) != "f":
-                if time.monotonic() > until:
-                    raise LabError(f"{node.name} did not replay {position} within 20 s")
-                time.sleep(0.1)
-            rows = node.sql(f"SELECT key FROM {TABLE} WHERE run = '{self.run_id}'", names.APP_DATABASE)
-            present[node.name] = set(rows.splitlines())
-        return present
+        found.add("switchover", f"{old} -> {new}, longest pause of the writes {report.longest_gap('writes'):.2f} s",
+                  (wrote.get(new, 0) > 0, f"no write reached the new leader {new}"),
+                  (report.first_after(report.stopped - 1.5) < report.stopped, "the writes did not go on at the end"))
+        found.add("writes", f"{rows.acknowledged} acknowledged ({_counts(wrote)}), errors: {errors('writer')}",
+                  (set(wrote) <= {old, new}, f"writes were answered by {', '.join(sorted(set(wrote) - {old, new}))}"),
+                  (not report.complaints, "; ".join(each.splitlines()[0] for each in report.complaints[:3])))
+        found.add("rows", f"on each of {len(self.lab.nodes)} nodes {rows.acknowledged} acknowledged ones: {rows.lost} missing,"
+                          f" {rows.doubled} doubled; {rows.unknown} of unknown fate, {rows.unknown_there} of them there",
+                  (rows.is_good, "; ".join(rows.details)))
+        found.add("reads", f"{sum(read.values())} answered ({_counts(read)}), longest pause {report.longest_gap('reads'):.2f} s,"
+                           f" errors: {errors('reader')}",
+                  (sum(read.values()) > 0, "no read was answered"))
 
 
-def _counts(counter: collections.Counter[str]) -> str:
+def _counts(counter: Mapping[str, int]) -> str:
     """`n1 12, n2 3`"""
     return ", ".join(f"{name} {count}" for name, count in sorted(counter.items()))
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or ["connection lost without a word"])[0]
-
-
-def _longest_gap(moments: list[float], started: float, ended: float) -> float:
-    """Seconds; the time before the first and after the last moment counts too."""
-    points = [started, *moments, ended]
-    return max(later - earlier for earlier, later in zip(points, points[1:]))
