@@ -617,6 +617,7 @@ act(char *line)
 		 : w.at[1][0] == 'u' ? play->users
 		 : w.at[1][0] == 'p' ? play->peers
 		 : w.at[1][0] == 'r' ? play->rules
+		 : strcmp(w.at[1], "cluster") == 0 ? play->clusters
 		                     : play->config)[0] = '\0';
 	} else if (strcmp(first, "start") == 0) {
 		logs_in(actor(w.at[1]), "");
