@@ -125,6 +125,8 @@ stream_send(struct stream *s, struct view v)
 }
 void stream_put(struct stream *s, struct view v);
 void stream_flush(struct stream *s); /* this one only, now */
+/* Drop what was gathered, so that it is never sent, if nothing was sent since loop->sends was `sends`. False: it is too late. */
+bool stream_unsend(struct stream *s, uint64_t sends);
 static inline bool
 stream_has_output(const struct stream *s)
 {

@@ -69,6 +69,7 @@ struct client {
 	bool tells_wait : 1;       /* was told that it waits (query_wait_notify) */
 	bool is_failed : 1;        /* client_fail() ran: no further byte to it */
 	bool is_lost_unknown : 1;  /* why_lost, told as 08007 */
+	bool is_repeating : 1;     /* what it sent before its server was lost is being read again */
 	bool is_stalled : 1;       /* its next message waits for answers to earlier ones */
 	bool has_key : 1;          /* is in proxy->keys */
 	bool is_proxied : 1;       /* began with a PROXY header: who is at the other end of its socket is a balancer */

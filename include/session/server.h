@@ -70,8 +70,10 @@ struct server {
 	bool has_spoken;           /* part of the answer to the client's request has been passed on */
 	bool has_failed;           /* so was an error of it; its ReadyForQuery was not yet */
 	bool has_completed;        /* so was a CommandComplete, likewise */
+	bool may_unsay;            /* that part was passed on in this event, and has not left yet */
 	bool keeps_all;            /* `kept` is every byte that the client sent since it was last cleared */
 	bool keeps_no_more;        /* data of a COPY follow, which are not kept */
+	uint64_t sends_before;     /* loop->sends when this event began */
 	uint32_t kept_answered;    /* requests at the front of `kept` that are done */
 	struct buf kept;           /* what the client sent since nothing was owed to it: for the case that this server is lost */
 	uint32_t loose_syncs;      /* sent ahead of a COPY's data: ignored, or, if the COPY failed early, answered */

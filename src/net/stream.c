@@ -276,6 +276,15 @@ stream_flush(struct stream *s)
 		tell_blocked(s);
 }
 
+bool
+stream_unsend(struct stream *s, uint64_t sends)
+{
+	if (s->gather == NULL || s->pending.n > 0 || s->loop->sends != sends)
+		return false;
+	gather_release(s);
+	return true;
+}
+
 static struct gather *
 gather_take(struct stream *s)
 {

@@ -14,6 +14,7 @@
 #include "base/heap.h"
 #include "session/client.h"
 #include "session/link.h"
+#include "session/lost.h"
 #include "session/server.h"
 #include "wire/reply.h"
 #include "wire/request.h"
@@ -202,6 +203,9 @@ client_parse_named(struct client *c, const struct frame *f, const struct parse_m
 	struct stats *stats = &c->pool->database->stats;
 	stats->client_parses++;
 	struct buf b = { 0 };
+	struct named *known = named_find(c->statements, parse->name);
+	if (known && c->is_repeating && known->statement == st) /* it was this very message, before its server was lost */
+		named_unlist(&c->statements, known);
 	if (named_find(c->statements, parse->name)) {
 		/* PostgreSQL refuses the name. Let the server do it, so that its transaction fails as it must. */
 		prepare_on_server(c, st);
@@ -218,7 +222,6 @@ client_parse_named(struct client *c, const struct frame *f, const struct parse_m
 			owe(c, (struct owed_item){ .what = OWED_PARSE, .named = named });
 		} else if (holdings_touch(&s->holdings, st) && may_answer) {
 			owe(c, (struct owed_item){ .what = OWED_PARSE, .to = OWED_BY_US, .named = named });
-			link_pop_ours(s);
 		} else {
 			if (holdings_touch(&s->holdings, st))
 				close_holding(c, st, &b);
@@ -285,6 +288,24 @@ bring_unnamed(struct client *c)
 	s->unnamed_of = c->id;
 }
 
+static struct view
+text_of_nothing(const void *context, const char *name)
+{
+	return (struct view){ 0 };
+}
+
+/*
+ * Its client has read all answers to what it has sent since the last ReadyForQuery (there was a Flush). If that was to parse and
+ * to describe only, the request that counts begins here: the statements are known to us, and follow their client.
+ */
+static void
+forget_prepared(struct server *s)
+{
+	const struct lost_request request = { .kept = buf_view(&s->kept), .text_of = text_of_nothing };
+	if (s->keeps_all && !s->keeps_no_more && !s->has_failed && s->status == 'I' && !(lost_read(&request) & LOST_EXECUTES))
+		server_keep_anew(s, true);
+}
+
 static enum flow
 client_run_bind(struct client *c, const struct frame *f, struct view all)
 {
@@ -305,6 +326,8 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 	if (is_in_copy(c))
 		return client_protocol_error(c, "Bind message during COPY from the client");
 	struct server *s = c->link;
+	if (s->has_spoken && owed_is_empty(&s->owed))
+		forget_prepared(s);
 	if (head.statement[0] == '\0') {
 		if (translates(c) && must_wait(c, "", NULL))
 			return FLOW_WAIT;
@@ -397,7 +420,6 @@ client_run_close(struct client *c, const struct frame *f, struct view all)
 			named_unlist(&c->statements, named);
 		}
 		owe(c, (struct owed_item){ .what = OWED_CLOSE, .to = OWED_BY_US, .named = named });
-		link_pop_ours(c->link);
 		return FLOW_MORE;
 	}
 	if (target.kind == 'S' && target.name[0] == '\0' && !c->link->owed.is_skipping) {
@@ -459,6 +481,8 @@ client_run_copy(struct client *c, const struct frame *f, struct view all)
 		drop(c, f, all);
 		return FLOW_MORE;
 	}
+	if (f->type == FE_FLUSH && owed_is_ours(&c->link->owed))
+		link_pop_ours(c->link);
 	if (f->type == FE_COPY_DONE || f->type == FE_COPY_FAIL) {
 		if (!c->link->is_copy_in && !owed_is_empty(&c->link->owed))
 			owe(c, (struct owed_item){ .what = OWED_COPY_END });
@@ -589,8 +613,10 @@ client_handle_again(struct client *c)
 {
 	struct buf b = c->again;
 	c->again = (struct buf){ 0 };
+	c->is_repeating = true;
 	if (b.n > 0 && client_handle(c, buf_view(&b)) < b.n && c->state != CLIENT_CLOSED)
 		client_protocol_error(c, "a request could not be sent again");
+	c->is_repeating = false;
 	loop_flush(c->proxy->loop); /* a server, the client's or one that it has just left, may hold views of b */
 	buf_free(&b);
 }

@@ -128,6 +128,7 @@ link_abandon(struct client *c)
 	c->link = NULL;
 	s->link = NULL;
 	s->in_goes = false; /* the rest of a message that was begun for this client is nobody's */
+	link_pop_ours(s); /* as are answers of our own that nobody has asked for yet */
 	if (s->stream.is_paused)
 		stream_resume(&s->stream);
 	if (s->state == SERVER_CLOSED)
@@ -155,7 +156,7 @@ answer_ours(struct client *c, const struct owed_item *item)
 void
 link_pop_ours(struct server *s)
 {
-	if (s->in_left > 0) { /* not into the middle of a message of the server's */
+	if (s->in_left > 0 && s->link) { /* not into the middle of a message of the server's */
 		s->pops_later = true;
 		return;
 	}

@@ -264,7 +264,7 @@ server_run_ready(struct server *s, const struct frame *f, struct view all)
 	if (goes) {
 		stream_send(&s->link->stream, all);
 		count_ready(s, s->link);
-		s->has_spoken = s->has_failed = s->has_completed = false;
+		s->has_spoken = s->has_failed = s->has_completed = s->may_unsay = false;
 	}
 	link_pop_ours(s);
 	go_on(s->link);
@@ -504,6 +504,10 @@ server_answers_on_data(void *owner, struct view in)
 	size_t at = 0;
 	struct database *d = s->pool->database;
 	s->request_us = clock_now_us();
+	s->may_unsay = !s->has_spoken;
+	s->sends_before = s->proxy->loop->sends;
+	if (owed_is_ours(&s->owed))
+		link_pop_ours(s);
 	while (at < in.n && s->state != SERVER_CLOSED) {
 		if (s->in_left > 0) {
 			struct view part = view_part(in, at, s->in_left);
@@ -540,6 +544,7 @@ server_answers_on_data(void *owner, struct view in)
 		if (!rule->run(s, &f, all))
 			break;
 	}
+	s->may_unsay = false;
 	d->stats.bytes_sent += at;
 	return at;
 }

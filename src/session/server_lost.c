@@ -188,13 +188,27 @@ count_verdict(struct proxy *x, enum lost_verdict verdict)
 	}
 }
 
+/*
+ * What becomes of its request. A server that is shut down flushes what it has of an answer together with its FATAL: that has
+ * not left us yet, and where the request can be sent again for it, it is as if it had not been said.
+ */
+static const struct lost_row *
+row_for(const struct server *s, uint32_t *signs)
+{
+	uint32_t unsaid = *signs & ~(uint32_t)LOST_SPOKEN;
+	if ((*signs & LOST_SPOKEN) && s->may_unsay && lost_judge(unsaid)->verdict == LOST_AGAIN &&
+	    stream_unsend(&s->link->stream, s->sends_before))
+		*signs = unsaid;
+	return lost_judge(*signs);
+}
+
 /* False: the client's connection ends with its server's. */
 static bool
 settle_with(struct server *s, const char *why)
 {
 	struct client *c = s->link;
 	uint32_t signs = signs_of(s);
-	const struct lost_row *row = lost_judge(signs);
+	const struct lost_row *row = row_for(s, &signs);
 	struct buf b = { 0 };
 	bool knows_of_failure = s->has_failed || s->status == 'E';
 	bool is_told = false, discards = c->is_discarding, was_idle = s->kept.n == 0 && s->keeps_all && c->in_left == 0;

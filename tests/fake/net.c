@@ -22,6 +22,7 @@ static struct wire wires[WIRES_MAX];
 static int wire_count;
 static int connects_taken;
 static bool connects_fail;
+static uint64_t event; /* grows with each that is handled */
 
 /* ---- the test's side ---- */
 
@@ -111,6 +112,7 @@ handle(struct stream *s)
 	size_t n = s->rest.n;
 	uint8_t *copy = malloc(n);
 	memcpy(copy, s->rest.p, n);
+	event++;
 	s->is_in_handler = true;
 	size_t used = s->ops->on_data(s->owner, view_of(copy, n));
 	s->is_in_handler = false;
@@ -231,6 +233,10 @@ stream_gather(struct stream *s, struct view v)
 		return;
 	struct wire *w = wire_of(s);
 	must(!s->is_connecting);
+	if (w->event != event)
+		w->unsent = 0;
+	w->event = event;
+	w->unsent += v.n;
 	buf_add(&w->out, v);
 	if (w->is_full && !s->is_blocked) {
 		s->is_blocked = true;
@@ -247,6 +253,18 @@ stream_put(struct stream *s, struct view v)
 void
 stream_flush(struct stream *s)
 {
+}
+
+bool
+stream_unsend(struct stream *s, uint64_t sends)
+{
+	struct wire *w = wire_of(s);
+	if (s->fd < 0 || s->is_blocked || w->event != event || w->unsent == 0)
+		return false;
+	must(w->unsent <= w->out.n);
+	w->out.n -= w->unsent;
+	w->unsent = 0;
+	return true;
 }
 
 void

@@ -23,6 +23,8 @@ struct wire {
 	int fd;                 /* its number; fake */
 	struct stream *stream;  /* NULL: nobody has opened it yet, or it was closed */
 	struct buf out;         /* sent by the program */
+	uint64_t event;         /* in which something was sent last, and how much: it can still be taken back */
+	size_t unsent;
 	bool is_ours;           /* the program has called; else it was called */
 	bool is_connecting;     /* called, and neither accepted nor refused */
 	bool is_closed;         /* by the program */

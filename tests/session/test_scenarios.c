@@ -11,6 +11,7 @@
  *	c1 is in                   has read everything up to its first ReadyForQuery
  *	s1 is called [PORT]        the proxy has called; then: s1 accepts | s1 refuses | s1 logs in [NAME=VALUE ...]
  *	c1 > MESSAGE | MESSAGE     sends, in one piece. `half MESSAGE` only the first half of it, `> rest` the other
+ *	c1 >> MESSAGE | MESSAGE    the same, in one piece also where every byte arrives alone
  *	c1 < MESSAGE | MESSAGE     has got, in this order; words left out are not compared
  *	c1 closes; c1 closed; c1 stops reading; c1 reads again
  *	c1 cancels c2 [wrong]      a CancelRequest on a new connection c1, with the key of c2
@@ -141,9 +142,9 @@ actor(const char *name)
 }
 
 static void
-deliver(struct actor *a, struct view v)
+deliver(struct actor *a, struct view v, bool is_one)
 {
-	if (!play->is_split) {
+	if (!play->is_split || is_one) {
 		fake_deliver(a->wire, v);
 		turn();
 		return;
@@ -155,7 +156,7 @@ deliver(struct actor *a, struct view v)
 }
 
 static void
-says(struct actor *a, const char *line)
+says(struct actor *a, const char *line, bool is_one)
 {
 	struct words w;
 	struct buf b = { 0 };
@@ -182,7 +183,7 @@ says(struct actor *a, const char *line)
 			b.n = half;
 		}
 	}
-	deliver(a, buf_view(&b));
+	deliver(a, buf_view(&b), is_one);
 	buf_free(&b);
 }
 
@@ -328,7 +329,7 @@ logs_in(struct actor *a, const char *rest)
 	snprintf(all, sizeof(all), "%s%s%s", text, has_user ? "" : " user=app", has_database ? "" : " database=app");
 	proxy_accept(play->proxy, a->wire->fd, is_unix, false, is_read ? LANE_READ : LANE_WRITE);
 	strcpy(a->name, name);
-	says(a, all);
+	says(a, all, false);
 }
 
 static bool
@@ -377,7 +378,7 @@ server_logs_in(struct actor *a, const char *rest)
 		}
 	size_t n = strlen(line);
 	snprintf(line + n, sizeof(line) - n, " | BackendKeyData %d keyy | ReadyForQuery I", 100 + a->wire->fd);
-	says(a, line);
+	says(a, line, false);
 }
 
 static void
@@ -392,7 +393,7 @@ cancels(struct actor *from, struct actor *of, bool is_wrong)
 	request_cancel(&b, of->pid, view_of(key, of->key_bytes));
 	connects(from, LANE_WRITE);
 	strcpy(from->name, name);
-	deliver(from, buf_view(&b));
+	deliver(from, buf_view(&b), false);
 	buf_free(&b);
 }
 
@@ -409,7 +410,7 @@ asks_to_cancel(struct actor *from, const char *pid, const char *hex)
 	request_cancel(&b, (uint32_t)strtoul(pid, NULL, 10), view_of(key, n));
 	connects(from, LANE_WRITE);
 	strcpy(from->name, name);
-	deliver(from, buf_view(&b));
+	deliver(from, buf_view(&b), false);
 	buf_free(&b);
 }
 
@@ -432,7 +433,8 @@ act_of(struct actor *a, const char *line)
 	const char *rest = line;
 	struct words w;
 	if (line[0] == '>') {
-		says(a, line + 1);
+		bool is_one = line[1] == '>';
+		says(a, line + 1 + is_one, is_one);
 		return;
 	}
 	if (line[0] == '<') {
