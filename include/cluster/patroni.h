@@ -44,6 +44,7 @@ struct patroni_status {
 	bool              is_replay_paused;
 	bool              is_unlocked;   /* "cluster_unlocked": nobody holds the lock, or it is not known */
 	bool              is_paused;     /* maintenance mode */
+	bool              is_sync;       /* "sync_standby" or "quorum_standby": one that synchronous_mode lets lead next */
 	bool              is_failsafe;   /* "failsafe_mode_is_active" */
 	uint32_t          server_version; /* 150020 is 15.20; 0: not told */
 	uint64_t          dcs_last_seen; /* seconds since 1970; 0: not told */

@@ -56,6 +56,7 @@ struct member {
 	bool              is_reachable; /* its Patroni answers; without Patroni: did not refuse its last connection */
 	bool              no_loadbalance;        /* tag of this name */
 	bool              no_failover;           /* tag of this name */
+	bool              is_sync;               /* its Patroni: a synchronous or quorum standby */
 	bool              patroni_says_leader;   /* status 200 to /primary: holds the leader lock */
 	bool              is_unlocked;           /* its Patroni: nobody holds the lock, or there is no knowing */
 	bool              server_says_writable;  /* the last of our sessions that knew, said so */

@@ -56,6 +56,9 @@ fill_members(struct show_rows *out, const struct cluster_load *load)
 	const struct topology *t = cluster_topology(load->cluster);
 	const struct member *leader = topology_leader(t);
 	unsigned candidates = 0;
+	bool is_synchronous = false;
+	for (uint16_t i = 0; i < t->count; i++)
+		is_synchronous |= t->member[i].is_sync && t->member[i].is_reachable;
 	for (uint16_t i = 0; i < t->count; i++) {
 		const struct member *m = &t->member[i];
 		if (m == leader)
@@ -65,6 +68,8 @@ fill_members(struct show_rows *out, const struct cluster_load *load)
 			continue;
 		}
 		candidates++;
+		if (is_synchronous && !m->is_sync)
+			add_words(out, load, WARNS, m->name, "it is no synchronous standby: Patroni takes another");
 		if (m->lag_bytes == 0 || m->lag_bytes == LAG_UNKNOWN)
 			continue;
 		struct obstacle_row *row = add(out, load, DELAYS);

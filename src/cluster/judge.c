@@ -586,6 +586,7 @@ describe_member(const struct hearing *h, int id, const struct known_member *wal_
 	out->is_reachable = has_patroni ? !is_gone(h, m) : m->refusals == 0;
 	out->no_loadbalance = m->said.tags.no_loadbalance;
 	out->no_failover = m->said.tags.no_failover;
+	out->is_sync = m->said.is_sync;
 	out->patroni_says_leader = has_patroni && !is_gone(h, m) && m->http_status == 200;
 	out->is_unlocked = has_patroni && m->said.is_unlocked;
 	out->server_says_writable = m->session == SESSION_WRITABLE;

@@ -182,6 +182,7 @@ read_status(const json_t *document, struct patroni_status *out)
 
 	out->is_unlocked = is_true(json_object_get(document, "cluster_unlocked"));
 	out->is_paused = is_true(json_object_get(document, "pause"));
+	out->is_sync = is_true(json_object_get(document, "sync_standby")) || is_true(json_object_get(document, "quorum_standby"));
 	out->is_failsafe = is_true(json_object_get(document, "failsafe_mode_is_active"));
 	out->server_version = (uint32_t)uint_or(json_object_get(document, "server_version"), UINT32_MAX, 0);
 	out->dcs_last_seen = uint_or(json_object_get(document, "dcs_last_seen"), INT64_MAX, 0);

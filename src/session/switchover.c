@@ -127,6 +127,24 @@ send_order(struct switchover *s, struct view body, uint32_t timeout_ms)
 	s->fetch = cluster_send(s->load->cluster, "/switchover", body, timeout_ms, on_answer, s);
 }
 
+/*
+ * Those who are held are refused after failover_hold_timeout, and a switchover that does not come about is no reason for that: two
+ * thirds of it are for transactions to end, what is left until five sixths for Patroni to begin. UINT64_MAX: there is no limit.
+ */
+static uint64_t
+hold_ends_us(const struct switchover *s, uint64_t sixths)
+{
+	uint64_t limit_us = s->proxy->config->settings.failover_hold_timeout_us;
+	return limit_us ? s->load->hold->closed_us + limit_us / 6 * sixths : UINT64_MAX;
+}
+
+static bool
+is_held_too_long(const struct switchover *s)
+{
+	return s->state >= SWITCH_ASKING && s->state < SWITCH_LEADERLESS && topology_leader(s->load->topology) &&
+	       clock_now_us() > hold_ends_us(s, 5);
+}
+
 static void
 ask(struct switchover *s)
 {
@@ -179,6 +197,8 @@ happens(struct switchover *s, enum switch_event event)
 	case SWITCH_DO_HOLD:
 		s->deadline_us += clock_now_us() - s->began_us; /* it is for transactions, not for Patroni */
 		hold_close(s->load->hold, "SWITCHOVER");
+		if (s->deadline_us > hold_ends_us(s, 4))
+			s->deadline_us = hold_ends_us(s, 4);
 		break;
 	case SWITCH_DO_MEASURE:
 		s->lsn = 0;
@@ -220,7 +240,7 @@ on_tick(void *context)
 		compare_positions(s);
 	if (switch_has_deadline(s->state) && now >= s->deadline_us)
 		happens(s, s->is_cutting ? SWITCH_ON_LATE_CUT : SWITCH_ON_LATE);
-	else if (s->state != SWITCH_OVER && now - s->since_us > switch_patience_us(s->state))
+	else if (s->state != SWITCH_OVER && (now - s->since_us > switch_patience_us(s->state) || is_held_too_long(s)))
 		happens(s, SWITCH_ON_LATE);
 	if (s->state == SWITCH_OVER)
 		return;
@@ -289,6 +309,15 @@ switchover_cluster(struct proxy *x, const char *name, struct text *why)
 }
 
 static bool
+can_anybody_lead(const struct topology *t)
+{
+	for (uint16_t i = 0; i < t->count; i++)
+		if (switchover_may_lead(t, &t->member[i]))
+			return true;
+	return false;
+}
+
+static bool
 may_begin(struct proxy *x, const struct cluster_load *load, const struct switch_order *order, struct text *why)
 {
 	const struct topology *t = load->topology;
@@ -300,6 +329,8 @@ may_begin(struct proxy *x, const struct cluster_load *load, const struct switch_
 		text_addf(why, "a switchover of %s is under way already", t->cluster);
 	else if (leader == NULL)
 		text_addf(why, "cluster %s has no leader: %s", t->cluster, t->why_no_leader);
+	else if (order->to[0] == '\0' && !can_anybody_lead(t))
+		text_add(why, "no member could lead next: SWITCHOVER CHECK tells why");
 	else if (order->to[0] && topology_member_named(t, order->to) == NULL)
 		text_addf(why, "cluster %s has no member %s", t->cluster, order->to);
 	else if (order->to[0] && topology_member_named(t, order->to) != leader &&

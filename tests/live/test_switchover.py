@@ -5,6 +5,8 @@ console, under load: nobody sees an error.
 
 from __future__ import annotations
 
+import datetime
+import os
 import re
 import threading
 import time
@@ -108,28 +110,27 @@ def load(lab: Lab, front: Sluice, **given: Any) -> Load:
     return Load(lab, lambda **where: front.connect(password="app", **where), front.read_port, **given)
 
 
+ORDERS = ("SWITCHOVER TO {other}", "SWITCHOVER", "SWITCHOVER TO {other} DEADLINE 30", "SWITCHOVER DEADLINE 30 CUT")
+TIMES = int(os.environ.get("PGSLUICE_SWITCHOVERS", "4"))
+
+
 def test_switchovers_under_load_cost_nobody_anything(sluices: Start, lab: Lab) -> None:
     front = in_front(sluices, lab)
     leaders = [leader_of(lab)]
-    with load(lab, front, writers=16, readers=16) as work:
+    with load(lab, front, writers=32, readers=32, blocks=16) as work:
         work.wait_writes(200)
-        for turn in range(5):
+        for turn in range(TIMES):
             wait_known(front, lab)
-            order = "SWITCHOVER"
-            if turn % 2 == 0:
-                order += " TO " + next(name for name in lab.layout.names if name != leaders[-1])
+            order = ORDERS[turn % len(ORDERS)].format(other=next(name for name in lab.layout.names if name != leaders[-1]))
             said = switchover(front, order)
             leaders.append(leader_of(lab))
             assert leaders[-1] != leaders[-2] and leaders[-1] in said, said
             work.wait_writes(100, leaders[-1])
-        lost = [client.key_prefix for client in work.writers + work.readers if client.errors]
-        assert not lost, work.errors(work.writers + work.readers)
-    work.check_rows()
-    assert not [key for client in work.writers for key in client.unknown]
+    work.check_nobody_noticed()
     rows = console(front, "SHOW FAILOVERS")
     assert [(row["kind"], row["from"], row["to"], row["refused"]) for row in reversed(rows)] == \
         [("planned", old, new, 0) for old, new in zip(leaders, leaders[1:])]
-    assert all(0 < row["held"] <= 16 and row["released"] >= row["held"] for row in rows), rows
+    assert all(0 < row["held"] <= 32 and row["released"] >= row["held"] for row in rows), rows
 
 
 def test_a_long_transaction_delays_it_and_the_deadline_undoes_it(sluices: Start, lab: Lab) -> None:
@@ -147,6 +148,41 @@ def test_a_long_transaction_delays_it_and_the_deadline_undoes_it(sluices: Start,
         slow.commit()
     assert leader_of(lab) == leader
     assert [row["ended"] for row in console(front, "SHOW FAILOVERS")] == ["the leader stayed"]
+
+
+def test_a_long_transaction_is_cut_at_the_deadline_if_that_is_wanted(sluices: Start, lab: Lab) -> None:
+    """Each of them is told what became of it, and keeps its connection; rows that were not committed are gone."""
+    front = in_front(sluices, lab)
+    wait_known(front, lab)
+    old = leader_of(lab)
+    with load(lab, front, writers=8, readers=8, blocks=4) as work:
+        work.wait_writes(50)
+        with front.connect(password="app", autocommit=False) as slow, front.connect(password="app", autocommit=False) as running:
+            slow.execute("INSERT INTO written (key, node) VALUES ('cut', 1)")
+            ended: list[str] = []
+
+            def run() -> None:
+                try:
+                    running.execute("SELECT pg_sleep(60)")
+                except psycopg.Error as error:
+                    ended.append(error.sqlstate or "")
+
+            thread = threading.Thread(target=run)
+            thread.start()
+            wait_until(lambda: "a statement runs" in {row["what"] for row in console(front, "SWITCHOVER CHECK")} or
+                       len([row for row in console(front, "SWITCHOVER CHECK") if row["effect"] == "delays"]) >= 2, 20, "both")
+            assert "leads main now" in switchover(front, "SWITCHOVER DEADLINE 1 CUT")
+            thread.join(20)
+            assert ended == ["40001"], ended
+            with pytest.raises(psycopg.errors.SerializationFailure):
+                slow.execute("SELECT 1")
+            for connection in (slow, running):
+                connection.rollback()
+                assert connection.execute("SELECT count(*) FROM written WHERE key = 'cut'").fetchone() == (0,)
+                connection.commit()
+        work.wait_writes(50, leader_of(lab))
+    assert leader_of(lab) != old
+    work.check_nobody_noticed()
 
 
 def test_who_cancels_it_undoes_it(sluices: Start, lab: Lab) -> None:
@@ -256,6 +292,52 @@ def test_two_instances_at_once_and_a_stop_in_the_middle(sluices: Start, lab: Lab
         slow.commit()
         front.stop()
         thread.join(20)
+
+
+# By patronictl --scheduled.
+
+def schedule(lab: Lab, seconds: float, **more: str) -> str:
+    """Returns the leader."""
+    leader = leader_of(lab)
+    at = datetime.datetime.now(datetime.timezone(datetime.timedelta(hours=2))) + datetime.timedelta(seconds=seconds)
+    status, said = lab.pick(leader).ask("/switchover", "POST", {"leader": leader, "scheduled_at": at.isoformat(), **more}, 10)
+    assert status == 202, said
+    return leader
+
+
+def shown(front: Sluice) -> dict[str, Any]:
+    return console(front, "SHOW CLUSTERS")[0]
+
+
+def test_nobody_notices_one_that_patronictl_has_scheduled(sluices: Start, lab: Lab) -> None:
+    front = in_front(sluices, lab)
+    wait_known(front, lab)
+    with load(lab, front, writers=32, readers=32, blocks=16) as work:
+        work.wait_writes(200)
+        old = schedule(lab, 8)
+        wait_until(lambda: shown(front)["scheduled_in"] is not None, 20, "the schedule")
+        wait_until(lambda: is_holding(front), 20, "the hold")
+        assert leader_of(lab) == old  # before its moment
+        new = lab.wait_leader(30, other_than=old).name
+        work.wait_writes(200, new)
+    work.check_nobody_noticed()
+    row = console(front, "SHOW FAILOVERS")[0]
+    assert (row["kind"], row["first_sign"], row["from"], row["to"]) == ("planned", "patronictl's schedule", old, new), row
+    wait_until(lambda: shown(front)["scheduled_at"] is None, 20, "the end of the schedule")
+
+
+def test_one_that_is_scheduled_and_taken_back_is_let_go_of(sluices: Start, lab: Lab) -> None:
+    front = in_front(sluices, lab, scheduled_switchover_lead="20s")
+    wait_known(front, lab)
+    leader = schedule(lab, 25, candidate=next(name for name in lab.layout.names if name != leader_of(lab)))
+    wait_until(lambda: is_holding(front), 20, "the hold")
+    assert lab.pick(leader).ask("/switchover", "DELETE", {}, 10)[0] == 200
+    wait_until(lambda: not is_holding(front), 20, "the release")
+    with front.connect(password="app") as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert leader_of(lab) == leader
+    assert [row["ended"] for row in console(front, "SHOW FAILOVERS")] == ["the leader stayed"]
+    front.wait_log("taken back, or did not come about")
 
 
 # Told by Patroni.

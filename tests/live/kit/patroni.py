@@ -27,8 +27,11 @@ class FakePatroni:
     def __init__(self, port: int, name: str, server_port: int, role: str = "master", timeline: int = 1) -> None:
         self.port, self.name, self.server_port = port, name, server_port
         self.role, self.timeline, self.state = role, timeline, "running"
+        self.location = 1000
+        self.more: dict[str, Any] = {}  # of its status: tags, sync_standby, ...
         self.others: list["FakePatroni"] = []
         self.bad: Answer | None = None
+        self.switchover: Callable[[dict[str, Any]], bytes | None] = lambda order: http(503, "Switchover failed", "text/plain")
         self.asked = 0
         self._listener = socket.create_server((HOST, port), backlog=128)
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -59,6 +62,9 @@ class FakePatroni:
                 path = request.split(b" ")[1].decode()
                 self.asked += 1
                 bad = self.bad
+                if bad is None and request.startswith(b"POST /switchover"):
+                    self._answer_order(connection, request)
+                    return
                 if callable(bad):
                     bad(connection, path)
                 else:
@@ -66,14 +72,28 @@ class FakePatroni:
             except OSError:
                 pass
 
+    def _answer_order(self, connection: socket.socket, request: bytes) -> None:
+        """An empty one is refused, as Patroni does; None as an answer: silence until the other side goes."""
+        head, _, body = request.partition(b"\r\n\r\n")
+        length = next(int(line.split(b":")[1]) for line in head.splitlines() if line.lower().startswith(b"content-length:"))
+        while len(body) < length:
+            body += connection.recv(65536)
+        order = json.loads(body)
+        answer = self.switchover(order) if order else http(400, "Switchover could be performed only from a specific leader", "text/plain")
+        if answer is None:
+            connection.recv(1)
+        else:
+            connection.sendall(answer)
+
     def truth(self, path: str) -> bytes:
         if path == "/cluster":
             members = [member.listed() for member in [self, *self.others]]
             return http(200, json.dumps({"members": members, "scope": "fake"}))
         is_leader = self.role == "master"
         body = {"state": self.state, "role": self.role, "server_version": 150000, "timeline": self.timeline,
-                "xlog": {"location": 1000} if is_leader else {"received_location": 1000, "replayed_location": 1000},
-                "patroni": {"version": "3.0.2", "scope": "fake", "name": self.name}}
+                "xlog": {"location": self.location} if is_leader else
+                {"received_location": self.location, "replayed_location": self.location},
+                "patroni": {"version": "3.0.2", "scope": "fake", "name": self.name}, **self.more}
         return http(200 if is_leader or path != "/primary" else 503, json.dumps(body))
 
     def listed(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ TOKEN = "who may hold"
 
 
 def console(front: Sluice, text: str) -> list[dict[str, Any]]:
-    with front.connect(password="app", dbname="pgsluice") as connection:
+    with front.connect(password=front.secrets["app"], dbname="pgsluice") as connection:
         found = connection.execute(text)
         columns = [column.name for column in found.description or []]
         return [dict(zip(columns, row)) for row in found.fetchall()] if columns else []
@@ -42,7 +42,7 @@ def wait_known(front: Sluice, lab: Lab) -> None:
 def switchover(front: Sluice, order: str = "SWITCHOVER") -> str:
     """What the console says of it."""
     said: list[str] = []
-    with front.connect(password="app", dbname="pgsluice") as connection:
+    with front.connect(password=front.secrets["app"], dbname="pgsluice") as connection:
         connection.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
         connection.execute(order)
     return " ".join(said)
