@@ -100,6 +100,7 @@ void switch_body(struct buf *out, const char *leader, const char *candidate);
 enum switch_event switch_answer(int status, struct view body, bool is_knock);
 
 const char *switch_state_name(enum switch_state state);
+const char *switch_event_name(enum switch_event event);
 const char *switch_end_name(enum switch_end end); /* a clause for people */
 
 #endif

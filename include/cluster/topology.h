@@ -67,6 +67,7 @@ struct member {
 	const char       *why_not_write; /* NULL: may be written to. Static */
 	uint64_t          since_us;      /* when role, state or usability last changed; clock_now_us() */
 	uint64_t          asked_us;      /* when it was asked what is told here of its WAL; 0: never */
+	uint64_t          told_us;       /* when a session last said what it is; 0: never */
 	uint64_t          seen_us;       /* when it, or its Patroni, last said anything; 0: never */
 };
 

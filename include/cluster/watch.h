@@ -79,6 +79,10 @@ struct fetch *cluster_send(struct cluster *c, const char *path, struct view body
 
 /* Somebody noticed something: ask all members now, and often for a while. `why` goes to the log. */
 void cluster_poll_now(struct cluster *c, const char *why);
+/* The leader may have gone: what its Patroni says from now on is wanted at once. */
+void cluster_ask_leader(struct cluster *c);
+/* Somebody waits for a leader, or nobody does any more: until then rounds stay frequent. */
+void cluster_hurry(struct cluster *c, bool is_hurried);
 /* What a server session met. Cheap when it is no news; a change is published in the next turn of the loop. */
 void cluster_report_session(struct cluster *c, uint16_t member_id, enum session_says says);
 

@@ -78,7 +78,11 @@ struct cluster_load {
 	enum read_fallback read_fallback;
 	uint32_t busy[CLUSTER_MEMBERS_MAX]; /* linked slots by member id, over all pools */
 	struct route_recent recent;
-	bool is_closed;             /* a planned change: the leader is given nothing new */
+	bool is_closed;             /* the leader is given nothing new: a planned change, or it is suspected */
+	struct {
+		uint16_t id;        /* of a member that may have gone. A slot there that has been idle */
+		uint64_t us;        /* since before this moment is asked whether it lives, and as what; 0: none */
+	} doubt;
 	struct hold *hold;          /* owned by the session layer */
 };
 
@@ -164,6 +168,9 @@ waiter_is_waiting(const struct waiter *w)
  * idle until the caller links it. Notes where a connection would be wanted in pool_member.wants_open.
  */
 struct slot *pool_take(struct pool *p, enum lane lane, uint64_t check_delay_us, bool round_robin, uint64_t now_us);
+
+/* Slots of this member that have been idle since before this moment have to be asked first; 0: none. */
+uint64_t pool_doubt_us(const struct pool_member *at);
 
 uint32_t pool_slots(const struct pool *p, enum slot_state state); /* over all members */
 uint32_t pool_waiting(const struct pool *p);

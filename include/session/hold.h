@@ -1,11 +1,19 @@
 /*
  * session/hold.h - a cluster between two leaders: who waits, for how long, and what is told of it afterwards.
  *
- * Writes wait while nobody leads, or while a planned change keeps the leader closed (load->is_closed). That they wait follows
- * from the topology (cluster/route); here it is bounded, measured and written down. Reads are no part of it.
+ * Carries out the steps of cluster/holding.h. Writes wait while nobody leads (cluster/route), and while the leader is closed
+ * (load->is_closed): for a planned change, or because it is suspected. Reads are no part of it.
  *
- * A failover is one event: from the loss of a leader to the moment in which the last of those who waited for the next one has
- * a server. A second loss in the middle belongs to the same event.
+ * A failover is one event: from the first sign to the moment in which the last of those who waited for the next leader has a
+ * server. A second loss in the middle belongs to the same event.
+ *
+ * Suspicion. What one session meets (57P01, the end of its stream) may be the first sign of a failover, or a single backend that
+ * was terminated; nothing but another question tells. So the leader is closed until its Patroni has answered once more, about as
+ * long as a poll takes; and whatever Patroni says, each session that was open then is asked by a bare Sync before it is given to
+ * anybody (load->doubt): sent to a server that is about to go, a statement would be of unknown outcome. A leader that answers
+ * neither in time is left to that second question. False alarms may close a leader for a hundredth of the time at most: after one,
+ * single sessions that break off are no reason for a while, and only the second question remains. What tells of more
+ * than one session (a refused login, recovery, 25006) is a reason at any time.
  */
 #ifndef SESSION_HOLD_H
 #define SESSION_HOLD_H
@@ -13,6 +21,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cluster/holding.h"
+#include "cluster/judge.h"
 #include "pool/pool.h"
 
 struct proxy;
@@ -45,19 +55,23 @@ struct failover {
 struct hold {
 	struct proxy *proxy;
 	struct cluster_load *load;
-	bool is_open;          /* an event is under way: */
-	struct failover event;
-	uint64_t closed_us;    /* since when load->is_closed */
-	uint64_t open_us;      /* since when there is a leader that takes writes; time before it counts for failover_hold_timeout */
-	uint64_t ended, released, refused, held_us; /* over all events that have ended */
-	struct switchover *switchover; /* the last one; or NULL */
-	char led_last[MEMBER_NAME_MAX]; /* who leads, or led before nobody did */
-	uint64_t asked_until_us; /* closed because somebody asked for it: until then at most; 0: not so */
-	bool asked_is_lost;      /* its leader has gone since */
-	bool is_asked_by_schedule;   /* by session/scheduled, nobody else */
-	struct timer *schedule_due;  /* of session/scheduled, as the next */
-	uint64_t scheduled_us;       /* the moment that was held for last: once is enough */
-	char asked_for[MEMBER_NAME_MAX];
+	char tag[CLUSTER_NAME_MAX + 16]; /* of log lines */
+	enum hold_state state;
+	struct failover event; /* that goes on, or may; else the last one */
+	uint64_t since_us;     /* of the state */
+	uint64_t held_us;      /* since when writes wait; 0: they do not */
+	uint64_t open_us;      /* since when they do not, as far as query_wait_timeout is concerned */
+	uint64_t calm_us;      /* the last false alarm; from then on, single sessions are not heard */
+	uint64_t quiet_until_us; /* until here */
+	char     led_last[MEMBER_NAME_MAX]; /* who leads, or led before nobody did */
+	uint64_t asked_until_us;            /* of HOLD_ASKED */
+	struct switchover *switchover;      /* the last one; or NULL */
+	bool is_asked_by_schedule;          /* HOLD_ASKED by session/scheduled, nobody else */
+	struct timer *schedule_due;         /* of session/scheduled, as the next */
+	uint64_t scheduled_us;              /* the moment that was held for last: once is enough */
+	/* Over all that are over: */
+	uint64_t ended, released, refused, all_held_us;
+	uint64_t false_alarms, false_alarms_us;
 };
 
 struct failovers {
@@ -72,6 +86,17 @@ void hold_free(struct hold *h);
 
 /* The cluster has another topology; load->topology is the new one already. */
 void hold_on_topology(struct hold *h, const struct topology *old);
+
+/* A session on this member was told this, or met it: noted by the cluster, and perhaps the first sign. */
+void hold_report(struct cluster_load *load, uint16_t member_id, enum session_says says);
+
+/* An event that SHOW FAILOVERS tells of goes on. */
+bool hold_is_open(const struct hold *h);
+/* The leader is about to change: SWITCHOVER or POST /hold keeps it closed. */
+bool hold_is_planned(const struct hold *h);
+
+/* The one door: what the table says for this event is done. */
+void hold_happens(struct hold *h, enum hold_event event, const char *why);
 
 /* A planned change begins, and ends: the leader takes nothing new in between. `why` goes where signs go. */
 void hold_close(struct hold *h, const char *why);
@@ -98,6 +123,7 @@ uint32_t hold_count(const struct hold *h); /* clients that wait to write */
 /* From settle: a waiter gets a server; a pool is planned; the turn ends; a second has passed for this waiting client. */
 void hold_on_link(struct hold *h, const struct waiter *w);
 void hold_refuse_excess(struct pool *p);
+void hold_look(struct proxy *x);   /* as the turn begins to be settled: has Patroni answered? */
 void hold_settle(struct proxy *x);
 bool hold_refuse_late(struct client *c, uint64_t limit_us); /* true: it waited too long, and was closed */
 uint64_t hold_wait_since_us(const struct client *c); /* from when its query_wait_timeout counts */

@@ -64,9 +64,11 @@ extern const size_t lost_row_count;
 
 const struct lost_row *lost_judge(uint32_t signs); /* the first row that fits; there always is one */
 
+const char *lost_sign_name(enum lost_sign sign); /* one bit; a clause */
 const char *lost_verdict_name(enum lost_verdict verdict); /* for the log */
 
 /* Of a FATAL: is the server being lost, or does it concern this session alone (then its client reads it as it is)? */
+bool lost_is_of_server(const char *severity, const char *sqlstate); /* may it be the end of the whole server? */
 bool lost_is_meant(const char *severity, const char *sqlstate);
 
 /*

@@ -149,6 +149,8 @@ static const struct metric metrics[] = {
 	FAILOVER("seconds_total", COUNTER, "held_ms", MILLISECONDS, "Time that these took, from the hold to the last release"),
 	FAILOVER("released_total", COUNTER, "released", NUMBER, "Clients that waited and then had a server"),
 	FAILOVER("refused_total", COUNTER, "refused", NUMBER, "Clients that waited too long, or were too many"),
+	FAILOVER("false_alarms_total", COUNTER, "false_alarms", NUMBER, "Times that the leader was suspected, and Patroni said that it leads"),
+	FAILOVER("false_alarms_seconds_total", COUNTER, "false_alarms_ms", MILLISECONDS, "Time that writes waited for Patroni to say so"),
 
 	MEMBER("up", "reachable", IS_YES, "1 if the member is reachable"),
 	MEMBER("readable", "read", IS_YES, "1 if reads may go to it"),

@@ -126,9 +126,9 @@ const struct show_table show_members = {
 /* ---- CLUSTERS ---- */
 
 struct cluster_row {
-	const char *name, *kind, *leader, *stale, *paused, *why, *holding, *scheduled_at, *scheduled_to;
+	const char *name, *kind, *leader, *stale, *paused, *why, *holding, *scheduled_at, *scheduled_to, *state;
 	uint64_t    timeline, members, readable, since, polls, failures, changes, losses, leaderless_ms, held, failovers, held_ms, released,
-	    refused, scheduled_in;
+	    refused, scheduled_in, false_alarms, false_alarms_ms;
 };
 
 static const char *
@@ -189,10 +189,13 @@ fill_clusters(const struct show_table *table, struct proxy *x, struct show_rows 
 			.holding = yes_or_no(hold_since_us(load) != 0),
 			.held = hold_since_us(load) ? hold_count(load->hold) : 0,
 			.failovers = load->hold->ended,
-			.held_ms = load->hold->held_us / 1000,
+			.held_ms = load->hold->all_held_us / 1000,
 			.released = load->hold->released,
 			.refused = load->hold->refused,
 			.scheduled_in = SHOW_NULL,
+			.state = t->is_plain ? NULL : hold_meaning(load->hold->state)->name,
+			.false_alarms = load->hold->false_alarms,
+			.false_alarms_ms = load->hold->false_alarms_us / 1000,
 		};
 		add_schedule(row, cluster_schedule(load->cluster));
 	}
@@ -232,6 +235,9 @@ static const struct show_column cluster_columns[] = {
 	CLUSTER("scheduled_at", SHOW_TEXT, scheduled_at),
 	CLUSTER("scheduled_to", SHOW_TEXT, scheduled_to),
 	CLUSTER("scheduled_in", SHOW_INT8, scheduled_in),
+	CLUSTER("writes", SHOW_TEXT, state),
+	CLUSTER("false_alarms", SHOW_INT8, false_alarms),
+	CLUSTER("false_alarms_ms", SHOW_INT8, false_alarms_ms),
 };
 
 const struct show_table show_clusters = {

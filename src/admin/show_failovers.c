@@ -58,7 +58,7 @@ fill_failovers(const struct show_table *t, struct proxy *x, struct show_rows *ou
 	list_each(&x->loads, n, after)
 	{
 		const struct hold *h = node_owner(n, struct cluster_load, node)->hold;
-		if (h->is_open)
+		if (hold_is_open(h))
 			add_failover(out, &h->event);
 	}
 	const struct failovers *all = x->failovers;

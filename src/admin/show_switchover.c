@@ -89,7 +89,7 @@ fill_cluster(struct show_rows *out, const struct proxy *x, const struct cluster_
 		add_words(out, load, BLOCKS, "", t->why_no_leader);
 	if (t->is_stale)
 		add_words(out, load, BLOCKS, leader ? leader->name : "", "the leader's Patroni does not answer");
-	if (load->is_closed)
+	if (hold_is_planned(load->hold))
 		add_words(out, load, BLOCKS, "", "a switchover is under way already");
 	if (t->is_paused)
 		add_words(out, load, WARNS, "", "Patroni's maintenance mode is on: it wants a member to be named with TO");

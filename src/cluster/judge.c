@@ -619,6 +619,7 @@ describe_member(const struct hearing *h, int id, const struct known_member *wal_
 	else
 		out->why_not_read = why_not_read_by_session(m);
 	out->asked_us = m->asked_us;
+	out->told_us = m->session_us;
 	out->seen_us = m->answered_us > m->session_us ? m->answered_us : m->session_us;
 	bool is_as_before = before && before->role == out->role && before->state == out->state &&
 	                    (before->why_not_read == NULL) == (out->why_not_read == NULL) &&

@@ -212,6 +212,26 @@ switch_state_name(enum switch_state state)
 }
 
 const char *
+switch_event_name(enum switch_event event)
+{
+	static const char *const names[SWITCH_EVENTS] = {
+		[SWITCH_ON_YES] = "Patroni says yes",
+		[SWITCH_ON_NO] = "Patroni says no",
+		[SWITCH_ON_SILENCE] = "Patroni does not say",
+		[SWITCH_ON_DRAINED] = "no transaction runs",
+		[SWITCH_ON_CAUGHT_UP] = "a candidate has it all",
+		[SWITCH_ON_LOST] = "nobody leads",
+		[SWITCH_ON_SAME] = "the same leads",
+		[SWITCH_ON_OTHER] = "another leads",
+		[SWITCH_ON_LATE] = "too late",
+		[SWITCH_ON_LATE_CUT] = "too late, CUT",
+		[SWITCH_ON_CANCEL] = "canceled",
+		[SWITCH_ON_STOP] = "pgsluice stops",
+	};
+	return names[event];
+}
+
+const char *
 switch_end_name(enum switch_end end)
 {
 	static const char *const names[SWITCH_ENDS] = {

@@ -95,6 +95,8 @@ struct cluster {
 	uint64_t        ticked_us;        /* the last round */
 	uint64_t        tick_due_us;      /* the next one, while the timer is set */
 	uint64_t        trouble_until_us; /* poll often until then */
+	uint64_t        doubt_us;         /* the leader's Patroni is to answer a question that was asked after this */
+	bool            is_hurried;       /* somebody waits for a leader */
 	struct cluster_sign sign;
 	bool            wants_list;       /* now, not only when the last one has grown old */
 	uint64_t        listed_us;        /* the last good listing */
@@ -146,7 +148,7 @@ poll_delay_us(const struct cluster *c, uint64_t now_us)
 {
 	uint64_t interval_us = c->known.limits.poll_interval_us;
 	uint64_t delay_us = interval_us;
-	if (now_us < c->trouble_until_us) {
+	if (now_us < c->trouble_until_us || (c->is_hurried && c->topology->leader >= 0)) {
 		delay_us = POLL_FAST_US;
 	} else if (c->topology->is_stale) {
 		delay_us = 2 * POLL_FAST_US;
@@ -596,6 +598,8 @@ watch_on_status(const struct fetch_answer *answer, void *context)
 	m->http_status = answer->status;
 	m->said = said;
 	m->failures = 0;
+	if (is_leader_id(c, p->id) && m->asked_us <= c->doubt_us) /* it was under way when the doubt came up */
+		watch_tick_at(c, c->ticked_us + POLL_FASTEST_US);
 }
 
 static void
@@ -955,6 +959,22 @@ void
 cluster_poll_now(struct cluster *c, const char *why)
 {
 	watch_note_trouble(c, why, true);
+}
+
+void
+cluster_ask_leader(struct cluster *c)
+{
+	c->doubt_us = clock_now_us();
+	if (c->known.kind == CLUSTER_OF_PATRONI)
+		watch_tick_at(c, c->ticked_us + POLL_FASTEST_US);
+}
+
+void
+cluster_hurry(struct cluster *c, bool is_hurried)
+{
+	c->is_hurried = is_hurried;
+	if (is_hurried && c->known.kind == CLUSTER_OF_PATRONI)
+		watch_tick_at(c, c->ticked_us + poll_delay_us(c, clock_now_us()));
 }
 
 /* What a report is worth to the polling: with Patroni, a sign that roles change means that it knows more than we do. */

@@ -17,16 +17,19 @@ is_plain(const struct pool *p)
 	return p->database->load->topology->is_plain;
 }
 
-/* An idle slot that only has to be asked whether it still lives, or whether it was promoted. */
+/* An idle slot that only has to be asked whether it still lives, or whether it was promoted, or still leads. */
 static struct plan
 ask_idle(const struct pool_member *at, enum lane lane, const struct plan_view *v, uint64_t *again_us)
 {
 	const struct list *idle = &at->slots[SLOT_IDLE];
+	uint64_t doubt_us = pool_doubt_us(at);
 	list_each(idle, n, after)
 	{
 		struct slot *s = node_owner(n, struct slot, node);
 		if (s->is_close_needed)
 			continue;
+		if (s->free_us < doubt_us)
+			return (struct plan){ .act = PLAN_ASK, .slot = s };
 		if (lane == LANE_WRITE && s->is_standby && !is_plain(at->pool)) {
 			if (v->now_us >= s->asked_us + ROLE_ASK_INTERVAL_US)
 				return (struct plan){ .act = PLAN_ASK, .slot = s };

@@ -128,10 +128,17 @@ pool_leave(struct waiter *w)
 	node_remove(&w->node);
 }
 
-static bool
-slot_is_fit(const struct slot *s, bool for_write, uint64_t check_delay_us, uint64_t now_us)
+uint64_t
+pool_doubt_us(const struct pool_member *at)
 {
-	if (s->is_close_needed || (for_write && s->is_standby))
+	const struct cluster_load *load = at->pool->database->load;
+	return load->doubt.id == at->id ? load->doubt.us : 0;
+}
+
+static bool
+slot_is_fit(const struct slot *s, bool for_write, uint64_t doubt_us, uint64_t check_delay_us, uint64_t now_us)
+{
+	if (s->is_close_needed || (for_write && s->is_standby) || s->free_us < doubt_us)
 		return false;
 	return now_us - s->free_us <= check_delay_us;
 }
@@ -141,10 +148,11 @@ static struct slot *
 member_take(const struct pool_member *at, bool for_write, uint64_t check_delay_us, bool round_robin, uint64_t now_us)
 {
 	const struct list *idle = &at->slots[SLOT_IDLE];
+	uint64_t doubt_us = pool_doubt_us(at);
 	struct node *n = round_robin ? list_last(idle) : list_first(idle);
 	while (n) {
 		struct slot *s = node_owner(n, struct slot, node);
-		if (slot_is_fit(s, for_write, check_delay_us, now_us))
+		if (slot_is_fit(s, for_write, doubt_us, check_delay_us, now_us))
 			return s;
 		n = round_robin ? (n->prev == &idle->head ? NULL : n->prev) : list_next(idle, n);
 	}

@@ -21,6 +21,7 @@
 #include "net/pq.h"
 #include "session/client.h"
 #include "session/client_login.h"
+#include "session/hold.h"
 #include "session/proxy_parts.h"
 
 enum {
@@ -336,7 +337,7 @@ try_elsewhere(struct connection *k, struct lookup_question *q, const struct pq_a
 		log_warning("auth_query", "member \"%s\" can't be asked for users of database \"%s\": %s", m ? m->name : "?",
 		            p->database, answer->error);
 	if (m)
-		cluster_report_session(p->load->cluster, k->member, SESSION_REFUSED);
+		hold_report(p->load, k->member, SESSION_REFUSED);
 	q->tried |= UINT64_C(1) << k->member;
 	connection_close(k, answer->error);
 	lookup_again(&p->lookup, q);

@@ -1,4 +1,4 @@
-/* session/hold.c - a cluster between two leaders; see the header. */
+/* session/hold.c - a cluster between two leaders: signs, witnesses, and what is written down; see the header. */
 #include "session/hold.h"
 
 #include <inttypes.h>
@@ -9,12 +9,14 @@
 #include "base/heap.h"
 #include "base/log.h"
 #include "cluster/watch.h"
-#include "session/client.h"
 #include "session/proxy.h"
 #include "session/scheduled.h"
 #include "session/switchover.h"
 
-#define SIGN_OLD_US (10 * SECOND_US) /* a sign from longer ago has nothing to do with it */
+#define SIGN_OLD_US    (10 * SECOND_US)        /* a sign from longer ago has nothing to do with it */
+#define CONFIRM_MAX_US (200 * MILLISECOND_US)  /* for Patroni to answer once more */
+#define QUIET_TIMES    100                     /* after a false alarm, in times of what it took: */
+#define QUIET_MAX_US   (10 * SECOND_US)
 
 struct hold *
 hold_new(struct proxy *x, struct cluster_load *load)
@@ -23,6 +25,8 @@ hold_new(struct proxy *x, struct cluster_load *load)
 	h->proxy = x;
 	h->load = load;
 	scheduled_open(h);
+	snprintf(h->tag, sizeof(h->tag), "cluster %s", cluster_name(load->cluster));
+	h->held_us = h->since_us = clock_now_us();
 	return h;
 }
 
@@ -36,21 +40,22 @@ hold_free(struct hold *h)
 
 /* ---- small questions ---- */
 
-static bool
-takes_writes(const struct cluster_load *load)
+bool
+hold_is_open(const struct hold *h)
 {
-	return load->topology->is_plain || (topology_leader(load->topology) && !load->is_closed);
+	return hold_meaning(h->state)->is_event;
+}
+
+bool
+hold_is_planned(const struct hold *h)
+{
+	return h->state == HOLD_CLOSED || h->state == HOLD_ASKED;
 }
 
 uint64_t
 hold_since_us(const struct cluster_load *load)
 {
-	const struct topology *t = load->topology;
-	if (takes_writes(load))
-		return 0;
-	uint64_t leaderless_us = topology_leader(t) ? UINT64_MAX : t->leader_since_us;
-	uint64_t closed_us = load->is_closed ? load->hold->closed_us : UINT64_MAX;
-	return leaderless_us < closed_us ? leaderless_us : closed_us;
+	return load->topology->is_plain ? 0 : load->hold->held_us;
 }
 
 bool
@@ -58,52 +63,52 @@ hold_is_patient(const struct cluster_load *load)
 {
 	const struct hold *h = load->hold;
 	uint64_t limit_us = h->proxy->config->settings.failover_hold_timeout_us;
-	return h->is_open && (limit_us == 0 || clock_now_us() - hold_since_us(load) <= limit_us);
+	return hold_is_open(h) && (limit_us == 0 || clock_now_us() - hold_since_us(load) <= limit_us);
 }
 
-static uint32_t
-waiting_to_write(const struct pool *p)
+/* As it was judged last, with the numbers of the last round. */
+static const struct member *
+leader_now(const struct hold *h)
 {
-	return p->waiting[LANE_WRITE].count + p->waiting_own[LANE_WRITE].count;
+	return topology_leader(cluster_topology(h->load->cluster));
 }
 
-uint32_t
-hold_count(const struct hold *h)
+/* Is there a sign against this leader that its Patroni was not asked about yet? */
+static bool
+is_in_doubt(const struct hold *h, const struct member *leader)
 {
-	uint32_t count = 0;
-	list_each(&h->proxy->pools, n, after)
-	{
-		const struct pool *p = node_owner(n, struct pool, node);
-		if (p->database->load == h->load)
-			count += waiting_to_write(p);
-	}
-	return count;
+	const struct cluster_load *load = h->load;
+	return leader && load->doubt.us && load->doubt.id == leader->id && leader->asked_us <= load->doubt.us;
 }
 
-/* ---- an event ---- */
+/* ---- what is written down ---- */
 
 static void
-set_from(struct failover *e, const struct topology *before)
-{
-	const struct member *leader = topology_leader(before);
-	if (leader)
-		snprintf(e->from, sizeof(e->from), "%s", leader->name);
-	e->timeline_from = before->timeline;
-}
-
-static void
-begin(struct hold *h, const struct topology *before, const char *why, bool is_planned)
+write_sign(struct hold *h, uint64_t at_us, const char *text)
 {
 	struct failover *e = &h->event;
-	uint64_t now = clock_now_us();
-	const struct cluster_sign *sign = cluster_sign(h->load->cluster);
-	bool is_of_this = !is_planned && sign->at_us && now - sign->at_us < SIGN_OLD_US && sign->at_us >= h->open_us;
-	*e = (struct failover){ .number = ++h->proxy->failovers->begun, .hold_us = now, .is_planned = is_planned };
+	*e = (struct failover){ .sign_us = at_us, .hold_us = clock_now_us(), .timeline_from = h->load->topology->timeline };
 	snprintf(e->cluster, sizeof(e->cluster), "%s", cluster_name(h->load->cluster));
-	snprintf(e->sign, sizeof(e->sign), "%s", is_of_this ? sign->text : why);
-	e->sign_us = is_of_this ? sign->at_us : now;
-	set_from(e, before);
-	h->is_open = true;
+	snprintf(e->from, sizeof(e->from), "%s", h->led_last);
+	snprintf(e->sign, sizeof(e->sign), "%s", text);
+}
+
+/* An event begins. What the polls noticed just before is its sign, unless a session's was. */
+static void
+begin(struct hold *h, const char *why, bool is_planned)
+{
+	const struct cluster_sign *sign = cluster_sign(h->load->cluster);
+	uint64_t now = clock_now_us();
+	if (is_planned)
+		write_sign(h, now, why);
+	else if (h->state == HOLD_SUSPECTED)
+		; /* it is there */
+	else if (sign->at_us && now - sign->at_us < SIGN_OLD_US && sign->at_us >= h->open_us && sign->at_us > h->calm_us)
+		write_sign(h, sign->at_us, sign->text);
+	else
+		write_sign(h, now, why);
+	h->event.number = ++h->proxy->failovers->begun;
+	h->event.is_planned = is_planned;
 }
 
 static void
@@ -114,8 +119,9 @@ add_moment(struct text *out, const char *name, const struct failover *e, uint64_
 }
 
 static void
-log_event(const struct failover *e)
+log_event(const struct hold *h)
 {
+	const struct failover *e = &h->event;
 	char line[1000];
 	struct text out = TEXT_IN(line);
 	text_addf(&out, "%s: %s, from=%s to=%s timeline=%" PRIu32 " sign=\"%s\"", e->is_planned ? "planned change" : "failover",
@@ -127,71 +133,270 @@ log_event(const struct failover *e)
 	add_moment(&out, "end", e, e->end_us);
 	text_addf(&out, " held=%" PRIu32 " longest=%.3fs released=%" PRIu32 " refused=%" PRIu32, e->held,
 	          (double)e->longest_us / SECOND_US, e->released, e->refused);
-	char tag[CLUSTER_NAME_MAX + 16];
-	snprintf(tag, sizeof(tag), "cluster %s", e->cluster);
-	log_info(tag, "%s", line);
+	log_info(h->tag, "%s", line);
+}
+
+static const char *
+how_it_ended(const struct hold *h)
+{
+	const struct failover *e = &h->event;
+	if (topology_leader(h->load->topology) == NULL)
+		return "the cluster is followed in another way";
+	if (strcmp(e->from, e->to) == 0)
+		return e->is_planned ? "the leader stayed" : "the same leader came back";
+	return "another member leads";
 }
 
 static void
-end(struct hold *h, const char *how)
+end(struct hold *h)
 {
 	struct failover *e = &h->event;
 	struct failovers *all = h->proxy->failovers;
 	e->end_us = clock_now_us();
-	e->how = how;
-	h->is_open = false;
+	e->how = how_it_ended(h);
 	h->ended++;
-	h->held_us += e->end_us - e->hold_us;
+	h->all_held_us += e->end_us - e->hold_us;
 	all->kept[all->ended++ % FAILOVERS_KEPT] = *e;
-	log_event(e);
+	log_event(h);
 }
 
-/* The leader as it is now, if writes may go to it. */
 static void
-note_leader(struct hold *h)
+calm(struct hold *h)
+{
+	uint64_t now = clock_now_us();
+	uint64_t took_us = now - h->since_us;
+	uint64_t quiet_us = took_us * QUIET_TIMES < QUIET_MAX_US ? took_us * QUIET_TIMES : QUIET_MAX_US;
+	h->calm_us = now;
+	h->quiet_until_us = now + quiet_us;
+	h->false_alarms++;
+	h->false_alarms_us += took_us;
+}
+
+/* ---- steps ---- */
+
+/* The moments of the two witnesses, as the new state has them. */
+static void
+note_witnesses(struct hold *h)
 {
 	struct failover *e = &h->event;
 	const struct member *leader = topology_leader(h->load->topology);
 	uint64_t now = clock_now_us();
-	if (!takes_writes(h->load)) {
-		e->patroni_us = e->server_us = 0; /* lost again */
+	bool is_named = h->state == HOLD_NAMED || h->state == HOLD_RELEASING;
+	if (hold_meaning(h->state)->is_holding)
+		e->server_us = 0;
+	if (!is_named) {
+		e->patroni_us = 0;
 		return;
 	}
-	if (e->patroni_us == 0) {
+	if (e->patroni_us == 0 || h->state == HOLD_NAMED)
 		e->patroni_us = now;
-		h->open_us = now;
-	}
-	if (leader->server_says_writable && e->server_us == 0)
+	if (h->state == HOLD_RELEASING)
 		e->server_us = now;
 	snprintf(e->to, sizeof(e->to), "%s", leader->name);
 	e->timeline_to = h->load->topology->timeline;
 }
 
+/* The only place that assigns h->state. */
+static void
+enter(struct hold *h, enum hold_state to, const char *why)
+{
+	const struct hold_meaning *before = hold_meaning(h->state), *now = hold_meaning(to);
+	bool was_suspected = h->state == HOLD_SUSPECTED;
+	log_debug(h->tag, "writes: %s -> %s: %s", before->name, now->name, why);
+	h->state = to;
+	h->since_us = clock_now_us();
+	h->load->is_closed = now->is_closed;
+	if (!now->is_holding)
+		h->held_us = 0;
+	else if (h->held_us == 0)
+		h->held_us = h->since_us;
+	if (!now->is_holding && !was_suspected)
+		h->open_us = h->since_us;
+	if (now->is_event)
+		note_witnesses(h);
+	cluster_hurry(h->load->cluster, now->is_holding);
+	if (now->is_closed)
+		return;
+	list_each(&h->proxy->pools, n, after)
+	{
+		struct pool *p = node_owner(n, struct pool, node);
+		if (p->database->load == h->load)
+			proxy_dirty(h->proxy, p);
+	}
+}
+
+void
+hold_happens(struct hold *h, enum hold_event event, const char *why)
+{
+	struct hold_step step = hold_step(h->state, event);
+	switch (step.act) {
+	case HOLD_DO_NOTHING:
+		break;
+	case HOLD_DO_SUSPECT:
+		write_sign(h, clock_now_us(), why);
+		break;
+	case HOLD_DO_CALM:
+		calm(h);
+		break;
+	case HOLD_DO_BEGIN:
+		begin(h, why, false);
+		break;
+	case HOLD_DO_PLAN:
+		if (hold_is_open(h))
+			h->event.is_planned = true;
+		else
+			begin(h, why, true);
+		break;
+	case HOLD_DO_END:
+		end(h);
+		break;
+	}
+	if (step.next != h->state || event == HOLD_ON_OTHER)
+		enter(h, step.next, why);
+}
+
+/* ---- signs and witnesses ---- */
+
+static void
+doubt(struct hold *h, uint16_t id)
+{
+	h->load->doubt.id = id;
+	h->load->doubt.us = clock_now_us();
+}
+
+static bool
+is_heard(const struct hold *h, enum session_says says)
+{
+	switch (says) {
+	case SESSION_BROKE:
+	case SESSION_SHUTTING_DOWN:
+		return clock_now_us() >= h->quiet_until_us;
+	case SESSION_REFUSED:
+	case SESSION_SILENT:
+	case SESSION_IN_RECOVERY:
+		return true;
+	case SESSION_NOTHING:
+	case SESSION_WRITABLE:
+		break;
+	}
+	return false;
+}
+
+void
+hold_report(struct cluster_load *load, uint16_t member_id, enum session_says says)
+{
+	struct hold *h = load->hold;
+	cluster_report_session(load->cluster, member_id, says);
+	const struct member *leader = topology_leader(load->topology);
+	if (leader == NULL || leader->id != member_id)
+		return;
+	if (says == SESSION_WRITABLE) {
+		hold_happens(h, HOLD_ON_SERVER, "a session takes writes");
+		return;
+	}
+	doubt(h, member_id);
+	if (!load->topology->has_patroni || !is_heard(h, says))
+		return; /* Without Patroni there is nobody else to ask */
+	char why[FAILOVER_SIGN_MAX];
+	snprintf(why, sizeof(why), "%.*s %s", FAILOVER_SIGN_MAX / 2, leader->name, session_says_name(says));
+	hold_happens(h, HOLD_ON_SIGN, why);
+	if (h->state == HOLD_SUSPECTED || h->state == HOLD_RELAPSED)
+		cluster_ask_leader(load->cluster);
+}
+
+/* Has one of its sessions said that it takes writes, after all that spoke against it? */
+static bool
+is_witnessed(const struct hold *h, const struct member *leader)
+{
+	uint64_t after_us = h->event.sign_us;
+	if (h->load->doubt.id == leader->id && h->load->doubt.us > after_us)
+		after_us = h->load->doubt.us;
+	return leader->server_says_writable && leader->told_us >= after_us;
+}
+
+static void
+look_again(struct hold *h)
+{
+	const struct member *leader = leader_now(h);
+	if (leader == NULL || leader->is_silent || clock_now_us() - h->since_us > CONFIRM_MAX_US)
+		hold_happens(h, HOLD_ON_MUTE, "its Patroni does not answer in time");
+	else if (!is_in_doubt(h, leader))
+		hold_happens(h, HOLD_ON_CONFIRMED, "it still leads");
+}
+
+void
+hold_look(struct proxy *x)
+{
+	list_each(&x->loads, n, after)
+	{
+		struct hold *h = node_owner(n, struct cluster_load, node)->hold;
+		if (h->state == HOLD_SUSPECTED || h->state == HOLD_RELAPSED)
+			look_again(h);
+	}
+}
+
+void
+hold_on_topology(struct hold *h, const struct topology *old)
+{
+	const struct topology *now = h->load->topology;
+	const struct member *before = topology_leader(old), *leader = topology_leader(now);
+	if (now->is_plain != old->is_plain || now->has_patroni != old->has_patroni)
+		hold_happens(h, HOLD_ON_RELOAD, "the cluster is followed in another way");
+	if (now->is_plain)
+		return;
+	if (before && leader == NULL)
+		doubt(h, before->id); /* if it comes back: what became of its sessions? */
+	if (leader == NULL) {
+		hold_happens(h, HOLD_ON_LOST, now->why_no_leader);
+	} else {
+		bool is_same = before ? before->id == leader->id : strcmp(h->led_last, leader->name) == 0;
+		hold_happens(h, is_same ? HOLD_ON_SAME : HOLD_ON_OTHER, is_same ? "the same leader" : "another leader");
+		snprintf(h->led_last, sizeof(h->led_last), "%s", leader->name);
+		if (h->state == HOLD_NAMED && is_witnessed(h, leader))
+			hold_happens(h, HOLD_ON_SERVER, "a session takes writes");
+	}
+	switchover_on_topology(h->switchover);
+}
+
+/* ---- planned ---- */
+
+void
+hold_close(struct hold *h, const char *why)
+{
+	hold_happens(h, HOLD_ON_CLOSE, why);
+}
+
+/* What was noticed while it was closed anyway counts now. */
+static void
+open_again(struct hold *h, enum hold_event event)
+{
+	hold_happens(h, event, "it is opened again");
+	const struct member *leader = leader_now(h);
+	if (h->state == HOLD_RELEASING && is_in_doubt(h, leader) && !leader->is_silent)
+		hold_happens(h, HOLD_ON_SIGN, "it was suspected meanwhile");
+}
+
+void
+hold_reopen(struct hold *h)
+{
+	open_again(h, HOLD_ON_REOPEN);
+}
+
 void
 hold_ask(struct hold *h, uint64_t ttl_us, const char *why)
 {
-	if (h->led_last[0] == '\0' || (h->load->is_closed && h->asked_until_us == 0))
-		return;
+	bool was_asked = h->state == HOLD_ASKED;
+	hold_happens(h, HOLD_ON_ASK, why);
 	h->is_asked_by_schedule = false;
-	if (h->asked_until_us == 0) {
-		char tag[CLUSTER_NAME_MAX + 16];
-		snprintf(tag, sizeof(tag), "cluster %s", h->load->topology->cluster);
-		log_info(tag, "writes are held: %s says that %s is about to stop", why, h->led_last);
-		snprintf(h->asked_for, sizeof(h->asked_for), "%s", h->led_last);
-		h->asked_is_lost = topology_leader(h->load->topology) == NULL;
-		hold_close(h, why);
-		h->event.is_planned = true; /* also if we saw the leader go before we were told */
-	}
 	h->asked_until_us = clock_now_us() + ttl_us;
+	if (h->state == HOLD_ASKED && !was_asked)
+		log_info(h->tag, "writes are held: %s says that %s is about to stop", why, h->led_last);
 }
 
 void
 hold_release(struct hold *h)
 {
-	if (h->asked_until_us == 0)
-		return;
-	h->asked_until_us = 0;
-	hold_reopen(h);
+	open_again(h, HOLD_ON_RELEASE);
 }
 
 bool
@@ -214,196 +419,8 @@ hold_on_second(struct proxy *x)
 	list_each(&x->loads, n, after)
 	{
 		struct hold *h = node_owner(n, struct cluster_load, node)->hold;
-		if (h->asked_until_us && clock_now_us() >= h->asked_until_us)
+		if (h->state == HOLD_ASKED && clock_now_us() >= h->asked_until_us)
 			hold_release(h);
 		scheduled_on_second(h);
-	}
-}
-
-/* What POST /hold was for has come about. */
-static void
-look_for_successor(struct hold *h, const struct member *leader)
-{
-	if (h->asked_until_us == 0)
-		return;
-	if (leader == NULL)
-		h->asked_is_lost = true;
-	else if (h->asked_is_lost || strcmp(leader->name, h->asked_for) != 0)
-		hold_release(h);
-}
-
-void
-hold_on_topology(struct hold *h, const struct topology *old)
-{
-	const struct topology *now = h->load->topology;
-	const struct member *before = topology_leader(old), *leader = topology_leader(now);
-	if (now->is_plain)
-		return;
-	bool is_lost = before && (leader == NULL || leader->id != before->id);
-	if (is_lost && !h->is_open)
-		begin(h, old, leader ? "another leader" : now->why_no_leader, false);
-	if (leader && before == NULL && !h->is_open)
-		h->open_us = clock_now_us(); /* the first one that was found */
-	look_for_successor(h, leader);
-	if (leader)
-		snprintf(h->led_last, sizeof(h->led_last), "%s", leader->name);
-	if (h->is_open)
-		note_leader(h);
-	switchover_on_topology(h->switchover);
-}
-
-void
-hold_close(struct hold *h, const char *why)
-{
-	if (h->load->is_closed)
-		return;
-	h->load->is_closed = true;
-	h->closed_us = clock_now_us();
-	if (!h->is_open)
-		begin(h, h->load->topology, why, true);
-}
-
-void
-hold_reopen(struct hold *h)
-{
-	if (!h->load->is_closed)
-		return;
-	h->load->is_closed = false;
-	if (h->is_open)
-		note_leader(h);
-	list_each(&h->proxy->pools, n, after)
-	{
-		struct pool *p = node_owner(n, struct pool, node);
-		if (p->database->load == h->load)
-			proxy_dirty(h->proxy, p);
-	}
-}
-
-/* ---- those who wait ---- */
-
-static void
-note_wait(struct hold *h, uint64_t since_us)
-{
-	uint64_t from_us = since_us > h->event.hold_us ? since_us : h->event.hold_us;
-	uint64_t waited_us = clock_now_us() - from_us;
-	if (waited_us > h->event.longest_us)
-		h->event.longest_us = waited_us;
-}
-
-void
-hold_on_link(struct hold *h, const struct waiter *w)
-{
-	struct failover *e = &h->event;
-	if (!h->is_open || w->lane != LANE_WRITE || e->patroni_us == 0 || w->since_us > e->patroni_us)
-		return;
-	note_wait(h, w->since_us);
-	e->released++;
-	h->released++;
-	if (e->first_us == 0)
-		e->first_us = clock_now_us();
-	if (e->server_us == 0)
-		e->server_us = e->first_us;
-}
-
-static void
-refuse(struct client *c, const char *text, const char *hint)
-{
-	struct hold *h = c->database->load->hold;
-	const char *why = h->load->topology->why_no_leader;
-	if (h->is_open) {
-		note_wait(h, c->waiter.since_us);
-		h->event.refused++;
-	}
-	h->refused++;
-	client_fail(c, &(struct fault){ .by = FAULT_BY_PROXY, .sqlstate = SQLSTATE_CANNOT_CONNECT_NOW, .text = text,
-	                                .detail = why ? why : "The leader is about to change.", .hint = hint });
-}
-
-void
-hold_refuse_excess(struct pool *p)
-{
-	struct hold *h = p->database->load->hold;
-	int most = h->proxy->config->settings.max_held_clients;
-	if (most == 0 || waiting_to_write(p) == 0 || hold_since_us(h->load) == 0)
-		return;
-	for (uint32_t count = hold_count(h); count > (uint32_t)most; count--) {
-		struct node *last = list_last(&p->waiting[LANE_WRITE]);
-		if (last == NULL)
-			return;
-		refuse(node_owner(node_owner(last, struct waiter, node), struct client, waiter),
-		       "too many clients wait for a leader (max_held_clients)",
-		       "The cluster is between two leaders; try again in some seconds.");
-	}
-}
-
-bool
-hold_refuse_late(struct client *c, uint64_t limit_us)
-{
-	uint64_t since_us = c->lane == LANE_WRITE ? hold_since_us(c->database->load) : 0;
-	if (since_us == 0 || limit_us == 0)
-		return false;
-	if (c->waiter.since_us > since_us)
-		since_us = c->waiter.since_us;
-	if (clock_now_us() - since_us <= limit_us)
-		return false;
-	refuse(c, "no leader took this transaction within failover_hold_timeout",
-	       "The cluster is between two leaders; try again. On the console, SHOW CLUSTERS and SHOW FAILOVERS tell more.");
-	return true;
-}
-
-uint64_t
-hold_wait_since_us(const struct client *c)
-{
-	const struct hold *h = c->database->load->hold;
-	if (c->lane != LANE_WRITE)
-		return c->waiter.since_us;
-	if (hold_since_us(h->load)) /* failover_hold_timeout counts */
-		return clock_now_us();
-	return c->waiter.since_us > h->open_us ? c->waiter.since_us : h->open_us;
-}
-
-/* Has everybody who was here when the leader came a server by now? */
-static bool
-is_over(const struct hold *h)
-{
-	const struct failover *e = &h->event;
-	if (e->patroni_us == 0)
-		return false;
-	list_each(&h->proxy->pools, n, after)
-	{
-		const struct pool *p = node_owner(n, struct pool, node);
-		if (p->database->load != h->load)
-			continue;
-		const struct node *first[] = { list_first(&p->waiting[LANE_WRITE]), list_first(&p->waiting_own[LANE_WRITE]) };
-		for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++)
-			if (first[i] && node_owner(first[i], struct waiter, node)->since_us <= e->patroni_us)
-				return false;
-	}
-	return true;
-}
-
-static const char *
-how_it_ended(const struct failover *e)
-{
-	if (strcmp(e->from, e->to) == 0)
-		return e->is_planned ? "the leader stayed" : "the same leader came back";
-	return "another member leads";
-}
-
-void
-hold_settle(struct proxy *x)
-{
-	list_each(&x->loads, n, after) /* in each turn: not a step more than needed */
-	{
-		struct hold *h = node_owner(n, struct cluster_load, node)->hold;
-		if (h->switchover)
-			switchover_settle(h->switchover);
-		if (!h->is_open)
-			continue;
-		uint32_t count = h->event.patroni_us ? 0 : hold_count(h);
-		if (count > h->event.held)
-			h->event.held = count;
-		if (is_over(h))
-			end(h, how_it_ended(&h->event));
 	}
 }

@@ -92,6 +92,46 @@ lost_verdict_name(enum lost_verdict verdict)
 	return names[verdict];
 }
 
+const char *
+lost_sign_name(enum lost_sign sign)
+{
+	static const struct {
+		enum lost_sign sign;
+		const char *name;
+	} names[] = {
+		{ LOST_TORN, "half a message was passed on" },
+		{ LOST_SESSION, "pool_mode = session" },
+		{ LOST_BLOCK, "in a transaction" },
+		{ LOST_FAILED, "in a failed one" },
+		{ LOST_OWED, "an answer is due" },
+		{ LOST_OPEN, "its Sync or its data are to come" },
+		{ LOST_SKIPPING, "it has read an error" },
+		{ LOST_SPOKEN, "part of the answer was passed on" },
+		{ LOST_SEVERAL, "several requests" },
+		{ LOST_HALF, "half a message came" },
+		{ LOST_KEPT, "all of it is kept" },
+		{ LOST_EXECUTES, "it may run something" },
+		{ LOST_HARMLESS, "it changes nothing" },
+		{ LOST_MAY_END, "it may commit" },
+		{ LOST_ENDS, "it rolls back, only" },
+		{ LOST_PLAIN, "it commits at its end, not before" },
+		{ LOST_TRIED, "it was sent again already" },
+		{ LOST_TOLD, "all but ReadyForQuery was passed on" },
+		{ LOST_COMMITS, "it is done before it says so" },
+	};
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (names[i].sign == sign)
+			return names[i].name;
+	return "?";
+}
+
+bool
+lost_is_of_server(const char *severity, const char *sqlstate)
+{
+	return (severity && strcmp(severity, "PANIC") == 0) ||
+	       (sqlstate && (strcmp(sqlstate, "57P01") == 0 || strcmp(sqlstate, "57P02") == 0 || strcmp(sqlstate, "57P03") == 0));
+}
+
 bool
 lost_is_meant(const char *severity, const char *sqlstate)
 {

@@ -17,6 +17,7 @@
 #include "base/heap.h"
 #include "base/log.h"
 #include "session/client.h"
+#include "session/hold.h"
 #include "session/proxy.h"
 #include "session/server.h"
 #include "wire/request.h"
@@ -150,16 +151,15 @@ give_up(struct probe *p)
 	char why[MEMBER_NAME_MAX + 64];
 	uint32_t count = 0;
 	snprintf(why, sizeof(why), "member %s does not answer, not even a new connection", p->member);
-	struct cluster *cluster = NULL;
+	bool is_told = false;
 	list_each(&x->servers, n, after)
 	{
 		struct server *s = node_owner(n, struct server, node);
 		if (!is_of(p, s) || s->login || !(is_silent(s) || s->state == SERVER_IDLE))
 			continue;
-		if (cluster == NULL) { /* who loses a server here shall not be given another one there */
-			cluster = s->pool->database->load->cluster;
-			cluster_report_session(cluster, p->id, SESSION_SILENT);
-		}
+		if (!is_told) /* who loses a server here shall not be given another one there */
+			hold_report(s->pool->database->load, p->id, SESSION_SILENT);
+		is_told = true;
 		count++;
 		server_lost(s, FAULT_BY_SERVER, why);
 	}

@@ -1,7 +1,6 @@
 /* session/scheduled.c - a switchover that patronictl has scheduled is prepared for; see the header. */
 #include "session/scheduled.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -22,9 +21,7 @@ is_meant(const struct schedule *s, const struct topology *t)
 static void
 let_go(struct hold *h)
 {
-	char tag[CLUSTER_NAME_MAX + 16];
-	snprintf(tag, sizeof(tag), "cluster %s", h->load->topology->cluster);
-	log_info(tag, "writes go on: the scheduled switchover was taken back, or did not come about");
+	log_info(h->tag, "writes go on: the scheduled switchover was taken back, or did not come about");
 	hold_release(h);
 }
 
@@ -36,13 +33,13 @@ look(void *context)
 	uint64_t lead_us = h->proxy->config->settings.scheduled_switchover_lead_us, wall_us = clock_wall_us();
 	int64_t left_us = schedule_left_us(s, wall_us);
 	enum schedule_phase phase = schedule_phase(s, lead_us, wall_us);
-	bool is_held = h->is_asked_by_schedule && h->asked_until_us;
+	bool is_held = h->is_asked_by_schedule && h->state == HOLD_ASKED;
 
 	if (phase == SCHEDULE_NEAR || phase == SCHEDULE_NOW)
 		cluster_list_now(h->load->cluster);
 	if (phase == SCHEDULE_NEAR)
 		timer_set(h->schedule_due, (uint64_t)left_us - lead_us);
-	else if (phase == SCHEDULE_NOW && s->at_us != h->scheduled_us && !h->load->is_closed && is_meant(s, h->load->topology)) {
+	else if (phase == SCHEDULE_NOW && s->at_us != h->scheduled_us && !hold_is_planned(h) && is_meant(s, h->load->topology)) {
 		hold_ask(h, (left_us > 0 ? (uint64_t)left_us : 0) + SCHEDULE_LATE_US, "patronictl's schedule");
 		h->is_asked_by_schedule = true;
 		h->scheduled_us = s->at_us;

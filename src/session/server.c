@@ -15,6 +15,7 @@
 #include "pool/plan.h"
 #include "session/cancel.h"
 #include "session/client_login.h"
+#include "session/hold.h"
 #include "session/link.h"
 #include "wire/request.h"
 
@@ -70,7 +71,7 @@ server_on_open(void *owner)
 static void
 report(struct server *s, enum session_says says)
 {
-	cluster_report_session(s->pool->database->load->cluster, s->slot.at->id, says);
+	hold_report(s->pool->database->load, s->slot.at->id, says);
 }
 
 static void
@@ -332,6 +333,9 @@ server_answered(struct server *s)
 		}
 		break;
 	case QUESTION_ROLE:
+		if (!s->slot.is_standby) /* a server that was a primary is one as long as its sessions live */
+			report(s, SESSION_WRITABLE);
+		break;
 	case QUESTION_NONE:
 		break;
 	}

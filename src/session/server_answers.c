@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "session/client.h"
+#include "session/hold.h"
 #include "session/link.h"
 #include "session/lost.h"
 #include "session/replication.h"
@@ -321,8 +322,8 @@ server_note_error(struct server *s, const struct error_fields *e)
 	if (severity == NULL || (strcmp(severity, "FATAL") != 0 && strcmp(severity, "PANIC") != 0))
 		return false;
 	s->is_dying = true;
-	if (lost_is_meant(NULL, e->sqlstate) && strncmp(e->sqlstate, "57P0", 4) == 0)
-		cluster_report_session(s->pool->database->load->cluster, s->slot.at->id, SESSION_SHUTTING_DOWN);
+	if (lost_is_of_server(severity, e->sqlstate))
+		hold_report(s->pool->database->load, s->slot.at->id, SESSION_SHUTTING_DOWN);
 	return true;
 }
 

@@ -17,6 +17,7 @@
 #include "cluster/topology.h"
 #include "session/auth_query.h"
 #include "session/client.h"
+#include "session/hold.h"
 #include "session/replication.h"
 #include "session/role_keys.h"
 #include "session/server.h"
@@ -113,7 +114,7 @@ login_failed(struct server *s, enum login_failure how, const char *sqlstate, con
 		at->failures++;
 	}
 	if (how == LOGIN_UNREACHABLE)
-		cluster_report_session(p->database->load->cluster, at->id, SESSION_REFUSED);
+		hold_report(p->database->load, at->id, SESSION_REFUSED);
 	if (!s->replication && (how == LOGIN_REFUSED || (how == LOGIN_UNREACHABLE && is_plain))) {
 		heap_free(p->refusal);
 		p->refusal = heap_string(text);
@@ -409,7 +410,7 @@ server_parameter(struct server *s, const char *name, const char *value)
 		bool is_standby = strcmp(value, "on") == 0;
 		s->knows_role = true;
 		s->slot.is_standby = is_standby;
-		cluster_report_session(s->pool->database->load->cluster, s->slot.at->id,
+		hold_report(s->pool->database->load, s->slot.at->id,
 		                       is_standby ? SESSION_IN_RECOVERY : SESSION_WRITABLE);
 	}
 	if (!param_is_fact(name))
@@ -562,7 +563,7 @@ server_login_next(struct server *s)
 		return;
 	}
 	if (l->asked_recovery && s->question == QUESTION_RECOVERY)
-		cluster_report_session(s->pool->database->load->cluster, s->slot.at->id,
+		hold_report(s->pool->database->load, s->slot.at->id,
 		                       s->slot.is_standby ? SESSION_IN_RECOVERY : SESSION_WRITABLE);
 	if (connect_query && !l->ran_connect_query) {
 		l->ran_connect_query = true;

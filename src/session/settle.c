@@ -128,6 +128,7 @@ proxy_settle(void *context)
 {
 	struct proxy *x = context;
 	struct node *n;
+	hold_look(x);
 	while ((n = list_first(&x->dirty_pools)) != NULL) {
 		struct pool *p = node_owner(n, struct pool, dirty);
 		node_remove(n);

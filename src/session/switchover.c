@@ -6,7 +6,7 @@
  *   on_tick (positions, deadline)             ─┼─► happens ─► switch_step() ─► enter, and do what it says
  *   switchover_on_topology                    ─┘
  *
- * Invariant: load->is_closed exactly from SWITCH_DO_HOLD to SWITCH_DO_RELEASE.
+ * Invariant: the hold is in HOLD_CLOSED at most from SWITCH_DO_HOLD to SWITCH_DO_RELEASE.
  */
 #include "session/switchover.h"
 
@@ -135,7 +135,7 @@ static uint64_t
 hold_ends_us(const struct switchover *s, uint64_t sixths)
 {
 	uint64_t limit_us = s->proxy->config->settings.failover_hold_timeout_us;
-	return limit_us ? s->load->hold->closed_us + limit_us / 6 * sixths : UINT64_MAX;
+	return limit_us ? s->load->hold->held_us + limit_us / 6 * sixths : UINT64_MAX;
 }
 
 static bool
@@ -176,7 +176,7 @@ finish(struct switchover *s, enum switch_end end)
 	fetch_cancel(s->fetch);
 	s->fetch = NULL;
 	timer_clear(s->tick);
-	if (s->load->is_closed)
+	if (s->load->hold->state == HOLD_CLOSED)
 		hold_reopen(s->load->hold);
 }
 
@@ -325,7 +325,7 @@ may_begin(struct proxy *x, const struct cluster_load *load, const struct switch_
 	const struct switchover *last = load->hold->switchover;
 	if (x->state >= PROXY_STOPPING_SERVERS)
 		text_add(why, "pooler is shutting down");
-	else if ((last && last->state != SWITCH_OVER) || load->is_closed)
+	else if ((last && last->state != SWITCH_OVER) || hold_is_planned(load->hold))
 		text_addf(why, "a switchover of %s is under way already", t->cluster);
 	else if (leader == NULL)
 		text_addf(why, "cluster %s has no leader: %s", t->cluster, t->why_no_leader);

@@ -173,6 +173,7 @@ fake_reset(void)
 	for (int i = 0; i < wire_count; i++)
 		buf_free(&wires[i].out);
 	wire_count = connects_taken = 0;
+	fake_on_turn = NULL;
 	connects_fail = false;
 }
 
@@ -477,6 +478,8 @@ loop_enter(struct loop *loop)
 {
 }
 
+bool (*fake_on_turn)(void);
+
 void
 fake_turn(struct loop *loop)
 {
@@ -484,6 +487,8 @@ fake_turn(struct loop *loop)
 		loop->turns++;
 		loop->hooks.settle(loop->context);
 		struct node *n = list_first(&loop->again);
+		if (n == NULL && fake_on_turn && fake_on_turn())
+			continue;
 		if (n == NULL) {
 			loop->hooks.reap(loop->context);
 			return;
@@ -696,16 +701,69 @@ fetcher_close(struct fetcher *f)
 	heap_free(f);
 }
 
+/* Answered by the test, or never. */
+struct fetch {
+	struct fetch *next;
+	char url[400];
+	uint64_t late_us;
+	fetch_done_fn *done;
+	void *context;
+};
+
+static struct fetch *fetches;
+
 struct fetch *
 fetch_begin(struct fetcher *f, const struct fetch_request *request, fetch_done_fn *done, void *context)
 {
-	return heap_alloc(1); /* Patroni never answers */
+	struct fetch *fetch = heap_alloc(sizeof(*fetch));
+	uint64_t timeout_us = (request->timeout_ms ? request->timeout_ms : 1000) * MILLISECOND_US;
+	*fetch = (struct fetch){ .done = done, .context = context, .late_us = clock_now_us() + timeout_us };
+	snprintf(fetch->url, sizeof(fetch->url), "%s", request->url);
+	struct fetch **at = &fetches;
+	while (*at)
+		at = &(*at)->next;
+	return *at = fetch;
 }
 
 void
 fetch_cancel(struct fetch *fetch)
 {
+	if (fetch == NULL)
+		return;
+	struct fetch **at = &fetches;
+	while (*at != fetch)
+		at = &(*at)->next;
+	*at = fetch->next;
 	heap_free(fetch);
+}
+
+struct fetch *
+fake_fetch(struct fetch *after)
+{
+	return after ? after->next : fetches;
+}
+
+const char *
+fake_fetch_url(const struct fetch *fetch)
+{
+	return fetch->url;
+}
+
+bool
+fake_fetch_is_late(const struct fetch *fetch)
+{
+	return clock_now_us() >= fetch->late_us;
+}
+
+void
+fake_fetched(struct fetch *fetch, enum fetch_outcome outcome, int status, const char *body)
+{
+	struct fetch_answer answer = { .outcome = outcome, .status = status, .body = view_of_string(body),
+		                       .error = outcome == FETCH_OK ? "" : "no answer in this test" };
+	fetch_done_fn *done = fetch->done;
+	void *context = fetch->context;
+	fetch_cancel(fetch);
+	done(&answer, context);
 }
 
 const char *

@@ -14,6 +14,7 @@
 #define TESTS_FAKE_NET_H
 
 #include "base/buf.h"
+#include "net/fetch.h"
 #include "net/pq.h"
 #include "net/stream.h"
 
@@ -52,6 +53,15 @@ void fake_fail_connects(bool on);     /* from here on stream_connect() fails at 
 struct pq *fake_question(const char **value, uint16_t *port);
 /* Answer it: a row of two columns; name NULL: no row. Anything but PQ_OK: `text` is the error. */
 void fake_answer(struct pq *q, enum pq_outcome outcome, const char *name, const char *text);
+
+/* A request of net/fetch.h under way: the first, or the one behind `after`. NULL: no more. */
+struct fetch *fake_fetch(struct fetch *after);
+const char *fake_fetch_url(const struct fetch *fetch);
+bool fake_fetch_is_late(const struct fetch *fetch); /* nobody waits for its answer any longer */
+void fake_fetched(struct fetch *fetch, enum fetch_outcome outcome, int status, const char *body); /* ends it */
+
+/* Asked in each turn, until it has nothing to do any more; NULL: nobody. */
+extern bool (*fake_on_turn)(void);
 
 void fake_turn(struct loop *loop);
 void fake_advance(struct loop *loop, uint64_t us); /* with a turn after each timer that is due */

@@ -19,6 +19,8 @@
  *	c1 state idle              as SHOW CLIENTS and the debug log name it
  *	time +5s | +100ms
  *	pause, suspend, resume, reconnect, kill, stop, stop clients, stop servers, reload, reload fails WORDS; idle servers N; still, still no
+ *	patroni n1 200 primary running 1   what a Patroni says from now on: see patronis.h; it is heard at once
+ *	hold suspected             the state of the cluster's writes; failovers N [HOW]: so many have ended; close, reopen, ask +5s, release
  *	question app [PORT]        the oldest question of auth_query is about this user, on the member of that port; `question none`
  *	answer app SECRET | nobody | error | gone | slow | refused
  * At the end nobody may have unread messages. Each scenario is played twice: as written, and with every byte arriving alone.
@@ -34,7 +36,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "fake/net.h"
+#include "patronis.h"
 #include "session/client.h"
+#include "session/hold.h"
 #include "session/proxy.h"
 #include "session/server.h"
 #include "speak.h"
@@ -512,6 +516,38 @@ count_idle(const char *should)
 		complain("%u servers are idle", count);
 }
 
+/* Of the cluster that is not a database's own. */
+static struct hold *
+hold_of_cluster(void)
+{
+	list_each(&play->proxy->loads, n, after)
+	{
+		struct cluster_load *load = node_owner(n, struct cluster_load, node);
+		if (!load->topology->is_plain)
+			return load->hold;
+	}
+	ck_abort_msg("%s:%d: there is no cluster", play->file, play->line);
+}
+
+static void
+check_hold(const char *should)
+{
+	const char *is = hold_meaning(hold_of_cluster()->state)->name;
+	if (strcmp(is, should) != 0)
+		complain("the hold is %s, but should be %s", is, should);
+}
+
+/* failovers N [HOW]: so many have ended, the last one like that */
+static void
+check_failovers(const struct words *w)
+{
+	const struct failovers *all = play->proxy->failovers;
+	if (all->ended != strtoull(w->at[1], NULL, 10))
+		complain("%llu failovers have ended", (unsigned long long)all->ended);
+	else if (w->n > 2 && strcmp(all->kept[(all->ended - 1) % FAILOVERS_KEPT].how, w->at[2]) != 0)
+		complain("the last one ended: %s", all->kept[(all->ended - 1) % FAILOVERS_KEPT].how);
+}
+
 static void
 command(const struct words *w)
 {
@@ -519,7 +555,11 @@ command(const struct words *w)
 	const char *verb = w->at[0], *what = w->n > 1 ? w->at[1] : "";
 	char reason[2000] = "";
 	struct text why = TEXT_IN(reason);
-	struct database *d = what[0] && strcmp(verb, "reload") != 0 ? proxy_database(x, what) : NULL;
+	static const char *const of_databases[] = { "pause", "resume", "reconnect", "kill" };
+	struct database *d = NULL;
+	for (size_t i = 0; i < sizeof(of_databases) / sizeof(of_databases[0]) && what[0]; i++)
+		if (strcmp(verb, of_databases[i]) == 0)
+			d = proxy_database(x, what);
 	if (strcmp(verb, "pause") == 0) {
 		proxy_pause(x, d);
 	} else if (strcmp(verb, "suspend") == 0) {
@@ -544,6 +584,20 @@ command(const struct words *w)
 		bool is_taken = proxy_reload(x, &why);
 		if (strcmp(what, "fails") == 0 ? is_taken || (w->n > 2 && !strstr(reason, w->at[2])) : !is_taken)
 			complain("reload: %s", is_taken ? "it was taken" : reason);
+	} else if (strcmp(verb, "hold") == 0) {
+		check_hold(w->at[1]);
+		return;
+	} else if (strcmp(verb, "failovers") == 0) {
+		check_failovers(w);
+		return;
+	} else if (strcmp(verb, "close") == 0) {
+		hold_close(hold_of_cluster(), "SWITCHOVER");
+	} else if (strcmp(verb, "reopen") == 0) {
+		hold_reopen(hold_of_cluster());
+	} else if (strcmp(verb, "ask") == 0) {
+		hold_ask(hold_of_cluster(), read_time(what), "POST /hold");
+	} else if (strcmp(verb, "release") == 0) {
+		hold_release(hold_of_cluster());
 	} else if (strcmp(verb, "idle") == 0) {
 		count_idle(w->at[2]);
 	} else if (strcmp(verb, "connects") == 0) {
@@ -631,6 +685,13 @@ act(char *line)
 	} else if ((first[0] == 'c' || first[0] == 's') && first[1] >= '0' && first[1] <= '9') {
 		start();
 		act_of(actor(first), after);
+	} else if (strcmp(first, "patroni") == 0) {
+		if (!patronis_act(&w))
+			complain("what does \"%s\" mean?", line);
+		if (play->proxy) {
+			turn();
+			fake_advance(play->proxy->loop, 0); /* what was heard is judged and published */
+		}
 	} else if (strcmp(first, "question") == 0) {
 		question(&w);
 	} else if (strcmp(first, "answer") == 0) {
@@ -668,6 +729,8 @@ play_file(const char *path, const char *name, bool is_split)
 	snprintf(p.rules_path, sizeof(p.rules_path), "/tmp/pgsluice-scenario-%d.hba", (int)getpid());
 	snprintf(p.maps_path, sizeof(p.maps_path), "/tmp/pgsluice-scenario-%d.ident", (int)getpid());
 	clock_set(1000 * SECOND_US);
+	patronis_reset();
+	fake_on_turn = patronis_on_turn;
 	FILE *f = fopen(path, "r");
 	ck_assert_msg(f != NULL, "%s", path);
 	while (p.why[0] == '\0' && fgets(line, sizeof(line), f)) {
