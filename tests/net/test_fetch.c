@@ -422,18 +422,30 @@ START_TEST(a_done_function_may_start_and_cancel_requests)
 }
 END_TEST
 
+static bool
+have_all_come(void)
+{
+	return server.open == 20;
+}
+
+static bool
+have_all_gone(void)
+{
+	return server.open == 0;
+}
+
 START_TEST(closing_the_fetcher_cancels_what_is_under_way)
 {
 	begin("");
 	next = FAKE_HTTP_STAY;
 	for (int i = 0; i < 20; i++)
-		get(url_of(&server, "/"), 1000, 0);
-	get("http://slow.example/", 1000, 0);
-	turn_until(loop, NULL, 20 * MILLISECOND_US);
+		get(url_of(&server, "/"), 10000, 0);
+	get("http://slow.example/", 10000, 0);
+	turn_until(loop, have_all_come, 10 * SECOND_US);
 	ck_assert_int_eq(server.open, 20);
 	fetcher_close(fetcher);
 	fetcher = NULL;
-	turn_until(loop, NULL, 20 * MILLISECOND_US);
+	turn_until(loop, have_all_gone, 10 * SECOND_US);
 	ck_assert_int_eq(server.open, 0);
 	ck_assert_int_eq(done, 0);
 	end();
