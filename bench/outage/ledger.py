@@ -287,11 +287,12 @@ class Ledger:
         """Everybody has left, or never will."""
         report = self.report
         report.stopped, report.ended = stopped, time.monotonic()
-        for name, last in self._last.items():
-            self._gap(report.gaps[name], last, stopped)
+        for name in {client.gaps for client in clients} - {""}:  # until the end, also of those who never had a success
+            self._gap(report.gaps.setdefault(name, Gaps()), self._last.get(name, report.started), stopped)
         for client in clients:
-            if client.waits_since:  # to this day
-                self._client_gap(client, self.kind(client), report.ended)
+            if client.gaps:
+                client.last_done = client.last_done or report.started
+                self._client_gap(client, self.kind(client), report.ended if client.waits_since else stopped)
             for turn in sorted(client.open):
                 self.settle(client.name, turn, "unknown")
         report.fates = {fate: {name: ranges.pairs for name, ranges in found.items()} for fate, found in self._fates.items()}

@@ -277,6 +277,8 @@ def test_a_server_that_is_not_there(place: Place) -> None:
         assert load.counts() == {}
         report = load.stop()
     assert report.refused()["refused"] >= 2 and not report.complaints
+    whole = report.stopped - report.started
+    assert report.gaps["writes"].longest == report.kinds["writer"].worst_gap == whole > 0, report
 
 
 def test_the_table_says_who_is_behind() -> None:
