@@ -2,7 +2,7 @@
  * tests/fuzz/fuzz_patroni_cluster.c - the body of GET /cluster.
  *
  * Shown for every input: what is listed has a name of its own, a host, a port, and a URL that is nothing but scheme and
- * authority; nothing can break a log line.
+ * authority; nothing can break a log line; a switchover that is scheduled has a moment, or none that can be read.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 #include "base/heap.h"
 #include "base/must.h"
 #include "cluster/patroni.h"
+#include "cluster/schedule.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -36,6 +37,19 @@ member_is_usable(const struct patroni_members *list, uint16_t at)
 		must(strcmp(list->member[i].name, m->name) != 0);
 }
 
+static void
+schedule_is_usable(const struct patroni_members *list)
+{
+	struct schedule s = { 0 };
+	must(schedule_take(&s, list) == list->has_switchover);
+	must(!schedule_take(&s, list));
+	is_printable(s.at, sizeof(s.at));
+	is_printable(s.from, sizeof(s.from));
+	is_printable(s.to, sizeof(s.to));
+	must(s.exists || s.at_us == 0);
+	must(s.at_us == 0 || schedule_phase(&s, 1, s.at_us) == SCHEDULE_NOW);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -48,6 +62,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(list->count <= CLUSTER_MEMBERS_MAX);
 	for (uint16_t i = 0; i < list->count; i++)
 		member_is_usable(list, i);
+	schedule_is_usable(list);
 	is_printable(list->switchover_at, sizeof(list->switchover_at));
 	is_printable(list->switchover_from, sizeof(list->switchover_from));
 	is_printable(list->switchover_to, sizeof(list->switchover_to));

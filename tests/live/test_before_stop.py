@@ -1,6 +1,7 @@
 """
 Whoever stops the leader gracefully costs nobody an error where Patroni runs contrib/patroni/before_stop: patronictl switchover,
 a restart, the end of the leader's Patroni. Needs a Patroni that knows postgresql.before_stop; Debian bookworm's does not.
+PGSLUICE_SWITCHOVERS=20 asks for as many in a row.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from lab.cluster import Lab
 from lab.layout import Options
 
 Start = Any
+TIMES = int(os.environ.get("PGSLUICE_SWITCHOVERS", "1"))
 PATIENCE = 3  # seconds; the lab's ttl is 5
 
 
@@ -83,22 +85,24 @@ def test_nobody_notices_that_the_leader_is_stopped(sluices: Start, lab: Lab, pla
     front: Sluice = sluices(clusters={"main": f"patroni={urls}"}, databases={"*": "cluster=main"}, read=True, secrets={"app": "app"},
                             admin_users="app", http_port=place.port(), http_token=TOKEN)
     place.write(hook / "url", f"http://127.0.0.1:{front.settings['http_port']}\n", 0o644)
+    leaders: list[str] = []
     with Load(lab, lambda **where: front.connect(password="app", **where), front.read_port, writers=32, readers=32,
               blocks=16) as work:
-        wait_known(front, lab)
-        work.wait_writes(200)
-        leader = leader_of(lab)
-        stopping = threading.Thread(target=stop, args=(lab,))
-        with front.connect(password="app", autocommit=False) as slow:
-            slow.execute("CREATE TEMPORARY TABLE mine ON COMMIT DROP AS SELECT 1")
-            stopping.start()
-            wait_until(lambda: is_holding(front), 30, "the hold")
-            # Patroni calls it stopping before it asks us to hold, so it does not lead any more: it is waited for nevertheless.
-            wait_until(lambda: first_says in ("", *states(front, leader)), 30, first_says)
-            slow.execute("SELECT * FROM mine")
-            slow.commit()
-        stopping.join(90)
-        work.wait_writes(200, leader_of(lab))
+        for _ in range(TIMES):
+            wait_known(front, lab)
+            work.wait_writes(200)
+            leaders.append(leader_of(lab))
+            stopping = threading.Thread(target=stop, args=(lab,))
+            with front.connect(password="app", autocommit=False) as slow:
+                slow.execute("CREATE TEMPORARY TABLE mine ON COMMIT DROP AS SELECT 1")
+                stopping.start()
+                wait_until(lambda: is_holding(front), 30, "the hold")
+                # Patroni calls it stopping before it asks us to hold, so it does not lead any more: it is waited for nevertheless.
+                wait_until(lambda: first_says in ("", *states(front, leaders[-1])), 30, first_says)
+                slow.execute("SELECT * FROM mine")
+                slow.commit()
+            stopping.join(90)
+            work.wait_writes(200, leader_of(lab))
     work.check_nobody_noticed()
     rows = console(front, "SHOW FAILOVERS")
-    assert [(row["kind"], row["from"], row["refused"]) for row in rows] == [("planned", leader, 0)], rows
+    assert [(row["kind"], row["from"], row["refused"]) for row in reversed(rows)] == [("planned", leader, 0) for leader in leaders], rows
