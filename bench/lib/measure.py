@@ -147,5 +147,33 @@ class Load:
         return json.loads(p.stdout)
 
 
+class Lockstep:
+    """bench/lockstep: a server for a program to connect to, and the one client that it has."""
+
+    def __init__(self, binary, port, program_port, user, database):
+        self.port = port
+        self.command = [binary, "--listen", str(port), "--port", str(program_port), "--user", user, "--database", database]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.answer()
+        return self
+
+    def __exit__(self, *unused):
+        self.process.kill()
+        self.process.communicate()
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise Failed(self.process.stderr.read().strip()[-200:] or "lockstep ended")
+        return json.loads(line)
+
+    def tell(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+
 def median(values):
     return statistics.median(values) if values else None

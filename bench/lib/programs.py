@@ -96,7 +96,7 @@ class Program:
             return subprocess.run(["psql", "-X", "-q", "-A", "-t", "-h", "127.0.0.1", "-p", str(self.port), "-U", user, "-d", database,
                                    "-c", "select 1"], capture_output=True,
                                   env={**os.environ, "PGPASSWORD": password, "PGSSLMODE": sslmode}).returncode == 0
-        wait_until(answers, 15, f"{self.title} does not answer on port {self.port}")
+        wait_until(answers, 60, f"{self.title} does not answer on port {self.port}")
 
     def most_clients(self, descriptors):
         return descriptors - 500
