@@ -13,6 +13,7 @@
 
 uint64_t clock_now_us(void);     /* as of the last clock_update() */
 void     clock_update(void);     /* the loop calls it after each sleep */
+uint64_t clock_timers_us(void);  /* the same, whatever a test has set: what timers of the loop go by */
 uint64_t clock_exact_us(void);   /* a system call's worth of now, for measurements */
 uint64_t clock_wall_us(void);    /* the date: microseconds since 1970, exact */
 uint64_t clock_wall_of(uint64_t monotonic_us); /* the date at which the coarse clock showed this */

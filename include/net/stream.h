@@ -6,7 +6,8 @@
  *
  * Owns: descriptor, TLS session, kept bytes. Never: looks at the bytes; calls its owner after stream_close().
  * Back-pressure: on_blocked when output had to be kept, on_drained when it has gone; between them the owner stops
- * whoever feeds this stream (stream_pause on the peer). A pause costs no system call unless bytes arrive meanwhile.
+ * whoever feeds this stream (stream_pause on the peer). epoll is told once of each stream, and again only when its output
+ * is blocked (it tells of changes: EPOLLET), so that pausing, waiting and going on cost no system call.
  * The struct is embedded in the owner's; the owner frees it at the end of the turn, after stream_close().
  */
 #ifndef NET_STREAM_H
@@ -17,8 +18,6 @@
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
-
-#include <event2/event_struct.h>
 
 #include "base/buf.h"
 #include "base/list.h"
@@ -49,8 +48,7 @@ struct stream_ops {
 };
 
 struct stream {
-	struct event read_event;
-	struct event *write_event; /* exists only while connecting or blocked */
+	struct watched watched;
 	struct loop *loop;
 	const struct stream_ops *ops;
 	void *owner;
@@ -63,7 +61,8 @@ struct stream {
 	bool is_connecting : 1;
 	bool is_in_handshake : 1;
 	bool is_paused : 1;     /* by the owner */
-	bool is_reading : 1;    /* read_event is registered */
+	bool is_readable : 1;   /* there may be something to read: epoll has said so, and does not say it twice */
+	bool is_cut : 1;        /* the peer has closed its side, or all of it: the end is found by reading */
 	bool is_ended : 1;      /* on_end was called */
 	bool is_in_handler : 1; /* on_data runs */
 	bool is_blocked : 1;    /* on_blocked was told, on_drained not yet */

@@ -67,5 +67,7 @@ size_t tls_binding_hash(struct ssl_st *ssl, uint8_t out[TLS_HASH_MAX]);
 
 /* For net/stream: make this session read and write fd, after it has read the bytes that were `taken` from it already. */
 bool tls_attach(struct ssl_st *ssl, int fd, struct view taken);
+/* The last read of that descriptor found all there was. False: there may be more, or the end. */
+bool tls_is_drained(const struct ssl_st *ssl);
 
 #endif

@@ -168,7 +168,6 @@ static struct bufferevent *
 http_on_connect(struct event_base *base, void *context)
 {
 	struct http *h = context;
-	loop_enter(h->proxy->loop);
 	struct bufferevent *stream = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
 	if (stream == NULL)
 		return NULL;
@@ -190,7 +189,6 @@ on_complete(struct evhttp_request *request, void *context)
 	struct http *h = context;
 	struct evhttp_connection *connection = evhttp_request_get_connection(request);
 	struct bufferevent *stream = connection ? evhttp_connection_get_bufferevent(connection) : NULL;
-	loop_enter(h->proxy->loop);
 	list_each(&h->visitors, n, after)
 	{
 		struct visitor *v = node_owner(n, struct visitor, node);
@@ -206,7 +204,6 @@ static void
 on_accept_error(struct evconnlistener *listener, void *context)
 {
 	struct http *h = context;
-	loop_enter(h->proxy->loop);
 	log_error("http", "can't accept: %s", strerror(errno));
 	listen_again(h, false);
 	timer_set(h->pause, SECOND_US);
@@ -268,7 +265,6 @@ static void
 on_request(struct evhttp_request *request, void *context)
 {
 	struct http *h = context;
-	loop_enter(h->proxy->loop);
 	evhttp_request_set_on_complete_cb(request, on_complete, h);
 	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
 	const struct place *place = find_place(uri ? evhttp_uri_get_path(uri) : NULL);

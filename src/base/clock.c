@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <time.h>
 
-static uint64_t now_us;
+static uint64_t now_us, timers_us;
 static bool is_set; /* by a test */
 
 static uint64_t
@@ -26,8 +26,15 @@ clock_now_us(void)
 void
 clock_update(void)
 {
+	timers_us = read_us(CLOCK_MONOTONIC);
 	if (!is_set)
-		now_us = read_us(CLOCK_MONOTONIC);
+		now_us = timers_us;
+}
+
+uint64_t
+clock_timers_us(void)
+{
+	return timers_us;
 }
 
 uint64_t

@@ -12,7 +12,7 @@
 #include "net/dns.h"
 
 #include <ares.h>
-#include <event2/event.h>
+#include <event2/util.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,8 +42,9 @@ struct dns {
 
 struct dns_socket {
 	struct node node;
+	struct watched watched;
+	struct dns *dns;
 	int fd;
-	struct event *event;
 };
 
 struct lookup {
@@ -64,12 +65,13 @@ struct lookup {
 static void call_cares(struct dns *d, ares_socket_t readable, ares_socket_t writable);
 
 static void
-on_socket(evutil_socket_t fd, short what, void *context)
+on_socket(struct watched *w, uint32_t events)
 {
-	struct dns *d = context;
-	struct loop *loop = d->loop;
-	loop_enter(loop);
-	call_cares(d, what & EV_READ ? fd : ARES_SOCKET_BAD, what & EV_WRITE ? fd : ARES_SOCKET_BAD);
+	struct dns_socket *s = node_owner(w, struct dns_socket, watched); /* c-ares may have it freed */
+	struct loop *loop = s->dns->loop;
+	bool is_broken = (events & (EPOLLERR | EPOLLHUP)) != 0;
+	call_cares(s->dns, is_broken || (events & EPOLLIN) ? s->fd : ARES_SOCKET_BAD,
+	           is_broken || (events & EPOLLOUT) ? s->fd : ARES_SOCKET_BAD);
 	loop_flush(loop);
 }
 
@@ -96,10 +98,9 @@ want_socket(void *context, ares_socket_t fd, int readable, int writable)
 {
 	struct dns *d = context;
 	struct dns_socket *s = socket_find(d, fd);
-	if (s)
-		event_free(s->event);
 	if (!readable && !writable) { /* it is about to be closed */
 		if (s) {
+			loop_unwatch(d->loop, &s->watched);
 			node_remove(&s->node);
 			heap_free(s);
 		}
@@ -107,13 +108,12 @@ want_socket(void *context, ares_socket_t fd, int readable, int writable)
 	}
 	if (s == NULL) {
 		s = heap_alloc(sizeof(*s));
+		s->dns = d;
 		s->fd = fd;
+		s->watched.on_ready = on_socket;
 		list_append(&d->sockets, &s->node);
 	}
-	short events = (short)(EV_PERSIST | (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0));
-	s->event = event_new(d->loop->base, fd, events, on_socket, d);
-	must(s->event != NULL);
-	event_add(s->event, NULL);
+	loop_watch(d->loop, &s->watched, fd, (readable ? EPOLLIN : 0u) | (writable ? EPOLLOUT : 0u));
 }
 
 static void

@@ -5,13 +5,12 @@
  *   curl ─► fetch_want_socket(fd, read/write) ┄ loop ┄► fetcher_on_socket ─► curl_multi_socket_action
  *                                                              └─► fetcher_collect ─► fetch_finish ─► done()
  *
- * Owns: each request until it is told of, and the events of curl's sockets. Never: blocks; calls done() from fetch_begin().
+ * Owns: each request until it is told of, and the watching of curl's sockets. Never: blocks; calls done() from fetch_begin().
  * Invariant: a fetch is in fetcher->fetches exactly as long as curl knows it.
  * Source: libcurl 7.88, curl_multi_socket_action(3), CURLMOPT_SOCKETFUNCTION(3), CURLMOPT_TIMERFUNCTION(3).
  */
 #include "net/fetch.h"
 
-#include <event2/event.h>
 #include <string.h>
 #include <strings.h>
 
@@ -55,7 +54,9 @@ struct fetch {
 
 /* One of curl's sockets, remembered by curl.multi_assign(). */
 struct fetch_socket {
-	struct event *event;
+	struct watched watched;
+	struct fetcher *fetcher;
+	curl_socket_t fd;
 };
 
 /* What became of a request */
@@ -152,13 +153,15 @@ fetcher_collect(struct fetcher *f)
 /* From the loop to curl */
 
 static void
-fetcher_on_socket(evutil_socket_t fd, short what, void *context)
+fetcher_on_socket(struct watched *w, uint32_t events)
 {
-	struct fetcher *f = context;
-	loop_enter(f->loop);
+	struct fetch_socket *s = node_owner(w, struct fetch_socket, watched); /* curl may have it freed */
+	struct fetcher *f = s->fetcher;
 	int running;
-	int action = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
-	curl.multi_socket_action(f->multi, fd, action, &running);
+	int action = (events & EPOLLIN ? CURL_CSELECT_IN : 0) | (events & EPOLLOUT ? CURL_CSELECT_OUT : 0);
+	if (events & (EPOLLERR | EPOLLHUP))
+		action = CURL_CSELECT_IN | CURL_CSELECT_OUT;
+	curl.multi_socket_action(f->multi, s->fd, action, &running);
 	fetcher_collect(f);
 }
 
@@ -178,25 +181,19 @@ fetch_want_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *a
 {
 	struct fetcher *f = context;
 	struct fetch_socket *s = assigned;
-	if (s)
-		event_free(s->event);
 	if (what == CURL_POLL_REMOVE) {
 		curl.multi_assign(f->multi, fd, NULL);
+		if (s)
+			loop_unwatch(f->loop, &s->watched);
 		heap_free(s);
 		return 0;
 	}
 	if (s == NULL) {
 		s = heap_alloc(sizeof(*s));
+		*s = (struct fetch_socket){ .fetcher = f, .fd = fd, .watched.on_ready = fetcher_on_socket };
 		curl.multi_assign(f->multi, fd, s);
 	}
-	short events = EV_PERSIST;
-	if (what & CURL_POLL_IN)
-		events |= EV_READ;
-	if (what & CURL_POLL_OUT)
-		events |= EV_WRITE;
-	s->event = event_new(f->loop->base, fd, events, fetcher_on_socket, f);
-	must(s->event != NULL);
-	event_add(s->event, NULL);
+	loop_watch(f->loop, &s->watched, fd, (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u));
 	return 0;
 }
 

@@ -13,22 +13,24 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <event2/event.h>
-#include <event2/event_struct.h>
-
 #include "base/clock.h"
 #include "base/heap.h"
 #include "base/log.h"
 
 enum { ACCEPTS_PER_TURN = 64, SOCKETS_MAX = 8 };
 
+struct listener_socket {
+	struct watched watched;
+	struct listener *of;
+	int fd;
+};
+
 struct listener {
 	struct loop *loop;
 	listener_fn *fn;
 	void *context;
 	unsigned count;
-	int fd[SOCKETS_MAX]; /* a name may have several addresses */
-	struct event *event[SOCKETS_MAX];
+	struct listener_socket socket[SOCKETS_MAX]; /* a name may have several addresses */
 	struct timer *pause; /* after running out of descriptors */
 	int reserve_fd;      /* given up to refuse politely */
 	bool is_unix;
@@ -41,9 +43,9 @@ listener_watch(struct listener *l, bool on)
 {
 	for (unsigned i = 0; i < l->count; i++) {
 		if (on)
-			event_add(l->event[i], NULL);
+			loop_watch(l->loop, &l->socket[i].watched, l->socket[i].fd, EPOLLIN);
 		else
-			event_del(l->event[i]);
+			loop_unwatch(l->loop, &l->socket[i].watched);
 	}
 }
 
@@ -72,19 +74,19 @@ listener_is_short(struct listener *l, int fd, int error)
 }
 
 static void
-listener_on_readable(evutil_socket_t fd, short what, void *context)
+listener_on_readable(struct watched *w, uint32_t events)
 {
-	struct listener *l = context;
-	loop_enter(l->loop);
+	struct listener_socket *s = node_owner(w, struct listener_socket, watched);
+	struct listener *l = s->of;
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		int client = accept4((int)fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int client = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (client >= 0) {
 			l->is_short = false;
 			l->fn(l->context, client, l->is_unix, false);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-			listener_is_short(l, (int)fd, errno);
+			listener_is_short(l, s->fd, errno);
 		break; /* EAGAIN: all accepted. Else the caller has left again. */
 	}
 	loop_flush(l->loop);
@@ -103,11 +105,9 @@ listener_new(struct loop *loop, listener_fn *fn, void *context, bool is_unix)
 static void
 listener_watch_for(struct listener *l, int fd)
 {
-	l->fd[l->count] = fd;
-	l->event[l->count] = event_new(l->loop->base, fd, EV_READ | EV_PERSIST, listener_on_readable, l);
-	must(l->event[l->count] != NULL);
-	event_add(l->event[l->count], NULL);
-	l->count++;
+	struct listener_socket *s = &l->socket[l->count++];
+	*s = (struct listener_socket){ .of = l, .fd = fd, .watched.on_ready = listener_on_readable };
+	loop_watch(l->loop, &s->watched, fd, EPOLLIN);
 }
 
 static bool
@@ -279,7 +279,7 @@ void
 listener_tune(struct listener *l, const struct listener_options *o)
 {
 	for (unsigned i = 0; !l->is_unix && i < l->count; i++)
-		tune_tcp(l->fd[i], o);
+		tune_tcp(l->socket[i].fd, o);
 }
 
 void
@@ -288,8 +288,8 @@ listener_close(struct listener *l)
 	if (l == NULL)
 		return;
 	for (unsigned i = 0; i < l->count; i++) {
-		event_free(l->event[i]);
-		close(l->fd[i]);
+		loop_forget(l->loop, &l->socket[i].watched);
+		close(l->socket[i].fd);
 	}
 	if (l->path[0])
 		unlink(l->path);

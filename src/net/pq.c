@@ -4,9 +4,9 @@
  *   pq_ask ─► resolve_name ─► PQconnectStart ─► PQconnectPoll ┄ socket ┄► PQconnectPoll ... ─► PQsendQueryParams
  *     ─► PQflush, PQconsumeInput ┄ socket ┄► rows ─► pq_finish ┄ timer ┄► done()
  *
- * Owns: the connection, its event, the one question. Never: blocks (addresses are numbers when libpq sees them, GSS is off,
+ * Owns: the connection, what watches it, the one question. Never: blocks (addresses are numbers when libpq sees them, GSS is off,
  * every call is of the non-blocking kind); calls done() from within anything but its timer.
- * Invariant: there is an event exactly while there is a connection.
+ * Invariant: nothing is watched while there is no connection.
  * Source: PostgreSQL 15, 34.1 Connection Control, 34.4 Asynchronous Command Processing, 34.6 Row by Row.
  */
 #include "net/pq.h"
@@ -16,7 +16,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include <event2/event.h>
 #include <linux/tcp.h>
 
 #include "base/buf.h"
@@ -47,7 +46,7 @@ struct pq {
 	struct resolve_request *resolving;
 	struct resolved addresses;
 	PGconn *conn;
-	struct event *event;
+	struct watched watched; /* the socket of conn */
 	struct timer *timer;      /* the time limit; or, in PQ_TELLING, now */
 	uint64_t bytes_before;    /* received on the connection when the question was sent */
 
@@ -82,9 +81,7 @@ pq_disconnect(struct pq *q)
 {
 	resolve_cancel(q->resolving);
 	q->resolving = NULL;
-	if (q->event)
-		event_free(q->event);
-	q->event = NULL;
+	loop_unwatch(q->loop, &q->watched);
 	if (q->conn)
 		libpq.finish(q->conn);
 	q->conn = NULL;
@@ -110,7 +107,7 @@ clear_first(PGresult *first)
 	libpq.clear(first);
 }
 
-static void pq_watch(struct pq *q, short what);
+static void pq_watch(struct pq *q, uint32_t events);
 
 /* Tell it soon; what is under way on the connection is not waited for. */
 static void
@@ -123,7 +120,7 @@ pq_finish(struct pq *q, enum pq_outcome outcome, const char *error)
 		resolve_distrust(q->resolver, q->target.host);
 	snprintf(q->error, sizeof(q->error), "%s", error);
 	if (stays)
-		pq_watch(q, EV_READ); /* for its end */
+		pq_watch(q, EPOLLIN); /* for its end */
 	else
 		pq_disconnect(q);
 	q->state = PQ_TELLING;
@@ -216,16 +213,10 @@ bytes_received(const struct pq *q)
 	return info.tcpi_bytes_received;
 }
 
-static void pq_on_event(evutil_socket_t fd, short what, void *context);
-
 static void
-pq_watch(struct pq *q, short what)
+pq_watch(struct pq *q, uint32_t events)
 {
-	if (q->event)
-		event_free(q->event);
-	q->event = event_new(q->loop->base, libpq.socket(q->conn), (short)(what | EV_PERSIST), pq_on_event, q);
-	must(q->event != NULL);
-	event_add(q->event, NULL);
+	loop_watch(q->loop, &q->watched, libpq.socket(q->conn), events);
 }
 
 /* The connection broke under the question. */
@@ -252,7 +243,7 @@ pq_flush(struct pq *q)
 	if (left < 0)
 		pq_broken(q);
 	else
-		pq_watch(q, left ? EV_READ | EV_WRITE : EV_READ);
+		pq_watch(q, left ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 static void
@@ -361,20 +352,18 @@ static void
 pq_poll(struct pq *q)
 {
 	ConnStatusType was = libpq.status(q->conn);
-	/* It may close its socket and take another one; an event of the old one must not outlive it. */
-	if (q->event)
-		event_free(q->event);
-	q->event = NULL;
+	/* It may close its socket and take another one; the old one must not be watched any more. */
+	loop_unwatch(q->loop, &q->watched);
 	if (bytes_received(q) > PQ_ANSWER_MAX) {
 		pq_finish(q, PQ_TOO_LARGE, "the server says too much at login");
 		return;
 	}
 	switch (libpq.connect_poll(q->conn)) {
 	case PGRES_POLLING_READING:
-		pq_watch(q, EV_READ);
+		pq_watch(q, EPOLLIN);
 		return;
 	case PGRES_POLLING_WRITING:
-		pq_watch(q, EV_WRITE);
+		pq_watch(q, EPOLLOUT);
 		return;
 	case PGRES_POLLING_OK:
 		pq_send(q);
@@ -468,7 +457,7 @@ pq_start(struct pq *q, const char *addresses, const char *hosts)
 		return;
 	}
 	libpq.set_nonblocking(q->conn, 1);
-	pq_watch(q, EV_WRITE); /* as if the last poll had said so */
+	pq_watch(q, EPOLLOUT); /* as if the last poll had said so */
 }
 
 static void
@@ -510,10 +499,9 @@ pq_connect(struct pq *q)
 /* ---- from the loop ---- */
 
 static void
-pq_on_event(evutil_socket_t fd, short what, void *context)
+pq_on_ready(struct watched *w, uint32_t events)
 {
-	struct pq *q = context;
-	loop_enter(q->loop);
+	struct pq *q = node_owner(w, struct pq, watched);
 	switch (q->state) {
 	case PQ_CONNECTING:
 		pq_poll(q);
@@ -566,6 +554,7 @@ pq_open(struct loop *loop, struct resolver *resolver, const struct pq_target *ta
 {
 	struct pq *q = heap_alloc(sizeof(*q));
 	q->loop = loop;
+	q->watched.on_ready = pq_on_ready;
 	q->resolver = resolver;
 	q->target = *target;
 	q->target.host = heap_string(target->host);

@@ -4,8 +4,12 @@
  * Hot path of a plain transaction: one recv into loop->in, the owner's handler, one send of what it gathered, straight
  * from where the bytes lie. No copy, no allocation, no change of what epoll watches.
  *
- * Invariants: gather is empty while pending is not (order of bytes); after stream_close() fd is -1, no event is
- * registered and the owner is never called again.
+ * epoll tells of a change once (EPOLLET). What it has told is noted in is_readable until a read finds less than it had room
+ * for: after that whatever comes is told again. So whoever stops reading before that has to ask for another turn
+ * (stream_ask_again), and who resumes looks at is_readable.
+ *
+ * Invariants: gather is empty while pending is not (order of bytes); after stream_close() fd is -1, nothing is
+ * watched and the owner is never called again.
  */
 #include "net/stream.h"
 
@@ -13,15 +17,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <event2/event.h>
 #include <openssl/bio.h>
 #include <openssl/x509v3.h>
 
 #include "base/heap.h"
 #include "stream_parts.h"
-
-static void stream_on_readable(evutil_socket_t fd, short what, void *context);
-static void stream_on_writable(evutil_socket_t fd, short what, void *context);
 
 /* Input that OpenSSL holds, where epoll can't see it. In clear: one look, no call. */
 static inline bool
@@ -30,59 +30,34 @@ has_hidden(const struct stream *s)
 	return s->ssl && stream_tls_has_more(s);
 }
 
-/* ---- what epoll watches ---- */
-
-static void
-read_watch(struct stream *s, short what)
+/* Is there input that epoll will not tell of again? */
+static inline bool
+may_read_on(const struct stream *s)
 {
-	event_assign(&s->read_event, s->loop->base, s->fd, (short)(what | EV_PERSIST), stream_on_readable, s);
-	event_add(&s->read_event, NULL);
-	s->is_reading = true;
+	return s->is_readable || has_hidden(s);
 }
 
-static void
-read_stop(struct stream *s)
+static inline bool
+is_held(const struct stream *s)
 {
-	if (s->is_reading) {
-		event_del(&s->read_event);
-		s->is_reading = false;
-	}
+	return s->is_paused | s->is_suspended;
 }
 
 void
-stream_watch_reading(struct stream *s)
+stream_watch(struct stream *s, bool for_output)
 {
-	if (s->is_reading && (s->read_event.ev_events & EV_READ))
-		return;
-	read_stop(s);
-	read_watch(s, EV_READ);
-}
-
-void
-stream_watch_writing(struct stream *s)
-{
-	if (s->write_event == NULL) {
-		s->write_event = event_new(s->loop->base, s->fd, EV_WRITE | EV_PERSIST, stream_on_writable, s);
-		must(s->write_event != NULL);
-		event_add(s->write_event, NULL);
-	}
-}
-
-void
-stream_unwatch_writing(struct stream *s)
-{
-	if (s->write_event) {
-		event_free(s->write_event);
-		s->write_event = NULL;
-	}
+	loop_watch(s->loop, &s->watched, s->fd, EPOLLIN | EPOLLRDHUP | EPOLLET | (for_output ? EPOLLOUT : 0u));
 }
 
 /* ---- opening and closing ---- */
+
+static void stream_on_ready(struct watched *w, uint32_t events);
 
 static void
 stream_init(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops, void *owner)
 {
 	memset(s, 0, sizeof(*s));
+	s->watched.on_ready = stream_on_ready;
 	s->loop = loop;
 	s->fd = fd;
 	s->ops = ops;
@@ -93,7 +68,7 @@ void
 stream_open(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops, void *owner)
 {
 	stream_init(s, loop, fd, ops, owner);
-	stream_watch_reading(s);
+	stream_watch(s, false);
 }
 
 bool
@@ -113,7 +88,7 @@ stream_connect(struct stream *s, struct loop *loop, const struct sockaddr *addre
 	}
 	stream_init(s, loop, fd, ops, owner);
 	s->is_connecting = true;
-	stream_watch_writing(s); /* a Unix socket connects at once, and is told so in the next turn like the others */
+	loop_watch(loop, &s->watched, fd, EPOLLOUT); /* a Unix socket connects at once, and is told so in the next turn too */
 	return true;
 }
 
@@ -129,9 +104,10 @@ gather_release(struct stream *s)
 	struct gather *g = s->gather;
 	if (g == NULL)
 		return;
+	g->stream = NULL;
 	s->gather = NULL;
-	node_remove(&g->node);
-	list_prepend(&s->loop->free_gathers, &g->node);
+	if (g == &s->loop->gathers[s->loop->gather_count - 1])
+		s->loop->gather_count--;
 }
 
 /* Closing with unread input sends a reset, which would overtake our last words. Who never stops talking gets the reset. */
@@ -155,8 +131,7 @@ stream_close(struct stream *s)
 		stream_flush(s);
 	gather_release(s);
 	node_remove(&s->again_node);
-	read_stop(s);
-	stream_unwatch_writing(s);
+	loop_forget(s->loop, &s->watched);
 	if (s->ssl)
 		stream_tls_close(s);
 	if (!s->is_connecting)
@@ -175,8 +150,6 @@ stream_end(struct stream *s, enum stream_end why, const char *text)
 	if (s->is_ended)
 		return;
 	s->is_ended = true;
-	read_stop(s);
-	stream_unwatch_writing(s);
 	gather_release(s);
 	s->ops->on_end(s->owner, why, text);
 }
@@ -240,7 +213,7 @@ gather_joined(struct loop *loop, const struct gather *g)
 static void
 tell_blocked(struct stream *s)
 {
-	stream_watch_writing(s);
+	stream_watch(s, true);
 	if (!s->is_blocked && !s->is_ended) {
 		s->is_blocked = true;
 		s->ops->on_blocked(s->owner);
@@ -289,16 +262,18 @@ static struct gather *
 gather_take(struct stream *s)
 {
 	struct loop *loop = s->loop;
-	struct node *n = list_first(&loop->free_gathers);
-	struct gather *g = n ? node_owner(n, struct gather, node) : heap_alloc(sizeof(*g));
-	node_remove(&g->node);
+	if (loop->gather_count == GATHERS_MAX) {
+		size_t scratch_used = loop->scratch_used; /* the caller's bytes may lie there */
+		loop_flush_all(loop);
+		loop->scratch_used = scratch_used;
+	}
+	struct gather *g = &loop->gathers[loop->gather_count++];
 	g->stream = s;
 	g->bytes_max = s->ssl ? LOOP_SCRATCH_BYTES : SIZE_MAX; /* TLS joins several pieces in tls_out, which has an end */
 	g->tail = NULL;
 	g->count = 0;
 	g->bytes = 0;
 	s->gather = g;
-	list_append(&loop->dirty, &g->node);
 	return g;
 }
 
@@ -369,7 +344,7 @@ stream_put(struct stream *s, struct view v)
 
 /* ---- receiving ---- */
 
-/* Read into p; 0: nothing now or ended. *is_full: the buffer was filled, more may be waiting where epoll can't see it. */
+/* Read into p; 0: nothing now or ended. */
 static size_t
 read_some(struct stream *s, uint8_t *p, size_t room)
 {
@@ -377,6 +352,7 @@ read_some(struct stream *s, uint8_t *p, size_t room)
 	if (s->ssl)
 		return stream_tls_read(s, p, room);
 	ssize_t n = recv(s->fd, p, room, 0);
+	s->is_readable = (n > 0 && s->is_cut) || n == (ssize_t)room;
 	if (n > 0)
 		return (size_t)n;
 	if (n == 0)
@@ -409,7 +385,8 @@ handle_input(struct stream *s, struct view v)
 			buf_drop_front(&s->rest, used);
 		return;
 	}
-	buf_free(&s->rest); /* its bytes were copied to the front of v */
+	if (s->rest.p)
+		buf_free(&s->rest); /* its bytes were copied to the front of v */
 	if (used < v.n) {
 		if (!buf_try_reserve(&s->rest, v.n - used)) {
 			stream_end(s, STREAM_END_MEMORY, "no memory to keep a message");
@@ -417,12 +394,6 @@ handle_input(struct stream *s, struct view v)
 		}
 		buf_add(&s->rest, view_from(v, used));
 	}
-}
-
-static inline bool
-is_held(const struct stream *s)
-{
-	return s->is_paused | s->is_suspended;
 }
 
 /* Whether anything came. */
@@ -449,44 +420,9 @@ receive(struct stream *s)
 		s->rest.n += n;
 		handle_input(s, buf_view(&s->rest));
 	}
-	if (s->fd >= 0 && !s->is_ended && !is_held(s) && has_hidden(s))
+	if (s->fd >= 0 && !s->is_ended && !is_held(s) && may_read_on(s))
 		stream_ask_again(s);
 	return true;
-}
-
-/* Most pauses end before anything arrives; only now it is worth telling epoll. */
-static void
-readable_while_held(struct stream *s, short what)
-{
-	uint8_t byte;
-	bool is_watched = s->is_paused && s->is_watched;
-	ssize_t n = is_watched && !(what & EV_CLOSED) ? recv(s->fd, &byte, 1, MSG_PEEK) : 1;
-	if ((what & EV_CLOSED) || n == 0) {
-		stream_end(s, STREAM_END_EOF, "connection closed");
-		return;
-	}
-	if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		stream_end_errno(s, STREAM_END_ERROR, errno);
-		return;
-	}
-	read_stop(s);
-	if (is_watched)
-		read_watch(s, EV_CLOSED);
-}
-
-static void
-stream_on_readable(evutil_socket_t fd, short what, void *context)
-{
-	struct stream *s = context;
-	loop_enter(s->loop);
-	if (s->is_in_handshake) {
-		stream_tls_step(s);
-	} else if (is_held(s)) {
-		readable_while_held(s, what);
-	} else {
-		receive(s);
-	}
-	loop_flush(s->loop);
 }
 
 /* Sending failed. What the peer said before it left (a FATAL, perhaps) is still worth hearing. */
@@ -499,7 +435,14 @@ end_broken(struct stream *s)
 		stream_end_errno(s, STREAM_END_ERROR, s->error);
 }
 
-/* From the end of the turn: input that was kept while the stream was paused, or that OpenSSL holds. */
+/* Paused, but watched: it sees its peer leave. */
+static bool
+has_left(const struct stream *s)
+{
+	return s->is_paused & s->is_watched & s->is_cut;
+}
+
+/* From the end of the turn: input that was kept while the stream was paused, or that epoll or OpenSSL have told of. */
 void
 stream_handle_again(struct stream *s)
 {
@@ -507,18 +450,24 @@ stream_handle_again(struct stream *s)
 		end_broken(s);
 		return;
 	}
-	if (s->fd < 0 || is_held(s) || s->is_ended || s->is_in_handshake)
+	if (s->fd < 0 || s->is_ended || s->is_in_handshake)
+		return;
+	if (has_left(s)) {
+		stream_end(s, STREAM_END_EOF, "connection closed");
+		return;
+	}
+	if (is_held(s))
 		return;
 	if (s->rest.n > 0) {
 		size_t before = s->rest.n;
 		handle_input(s, buf_view(&s->rest));
 		if (s->fd < 0 || is_held(s) || s->is_ended)
 			return;
-		if (s->rest.n < before && has_hidden(s))
+		if (s->rest.n < before && may_read_on(s))
 			stream_ask_again(s);
-		else if (s->rest.n > 0 && has_hidden(s))
+		else if (s->rest.n > 0 && may_read_on(s))
 			receive(s);
-	} else if (has_hidden(s)) {
+	} else if (may_read_on(s)) {
 		receive(s);
 	}
 	loop_flush(s->loop);
@@ -536,18 +485,14 @@ stream_pause_watching(struct stream *s)
 {
 	s->is_paused = true;
 	s->is_watched = true;
-	if (s->fd >= 0 && !s->is_reading && !s->is_connecting && !s->is_ended)
-		read_watch(s, EV_CLOSED);
+	if (s->is_cut && !s->is_ended)
+		stream_ask_again(s);
 }
 
 static void
 read_again(struct stream *s)
 {
-	if (is_held(s) || s->is_ended)
-		return;
-	if (!s->is_connecting)
-		stream_watch_reading(s);
-	if (s->rest.n > 0 || has_hidden(s))
+	if (!is_held(s) && !s->is_ended && (s->rest.n > 0 || may_read_on(s)))
 		stream_ask_again(s);
 }
 
@@ -594,12 +539,11 @@ connect_done(struct stream *s)
 	if (error == EINPROGRESS)
 		return;
 	s->is_connecting = false;
-	stream_unwatch_writing(s);
 	if (error != 0) {
 		stream_end_errno(s, STREAM_END_REFUSED, error);
 		return;
 	}
-	stream_watch_reading(s);
+	stream_watch(s, false);
 	s->ops->on_open(s->owner);
 }
 
@@ -619,7 +563,7 @@ write_pending(struct stream *s)
 	if (s->pending.n > 0)
 		return;
 	buf_free(&s->pending);
-	stream_unwatch_writing(s);
+	stream_watch(s, false);
 	if (s->is_blocked) {
 		s->is_blocked = false;
 		s->ops->on_drained(s->owner);
@@ -627,21 +571,52 @@ write_pending(struct stream *s)
 }
 
 static void
-stream_on_writable(evutil_socket_t fd, short what, void *context)
+stream_on_writable(struct stream *s)
 {
-	struct stream *s = context;
-	struct loop *loop = s->loop; /* a refused owner may call another address, and fail */
-	loop_enter(loop);
-	if (s->is_connecting) {
-		connect_done(s);
-	} else if (s->is_in_handshake) {
-		stream_tls_step(s);
-	} else if (s->pending.n > 0) {
+	if (s->pending.n > 0) {
 		write_pending(s);
 	} else {
-		stream_unwatch_writing(s); /* OpenSSL wanted to write in order to read */
-		if (!is_held(s))
-			receive(s);
+		stream_watch(s, false); /* OpenSSL wanted to write in order to read */
+		s->is_readable = true;
 	}
+}
+
+/* What is not plain input. */
+static void
+stream_on_event(struct stream *s, uint32_t events)
+{
+	if (s->is_connecting) {
+		connect_done(s);
+		return;
+	}
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		s->is_cut = true;
+	if (events & ~(uint32_t)EPOLLOUT)
+		s->is_readable = true;
+	if (s->is_in_handshake) {
+		stream_tls_step(s);
+		return;
+	}
+	if (events & EPOLLOUT)
+		stream_on_writable(s);
+	if (s->fd < 0 || s->is_ended)
+		return;
+	if (has_left(s))
+		stream_end(s, STREAM_END_EOF, "connection closed");
+	else if (s->is_readable && !is_held(s))
+		receive(s);
+}
+
+static void
+stream_on_ready(struct watched *w, uint32_t events)
+{
+	struct stream *s = node_owner(w, struct stream, watched);
+	struct loop *loop = s->loop; /* a refused owner may call another address, and fail */
+	if (s->is_ended)
+		return;
+	if (events == EPOLLIN && !(s->is_in_handshake | s->is_paused | s->is_suspended))
+		receive(s);
+	else
+		stream_on_event(s, events);
 	loop_flush(loop);
 }

@@ -7,9 +7,7 @@
 #include "net/stream.h"
 
 /* stream.c */
-void stream_watch_reading(struct stream *s);
-void stream_watch_writing(struct stream *s);
-void stream_unwatch_writing(struct stream *s);
+void stream_watch(struct stream *s, bool for_output); /* what epoll tells of besides input */
 void stream_ask_again(struct stream *s); /* there is input that epoll will not tell of */
 void stream_end(struct stream *s, enum stream_end why, const char *text);
 void stream_end_errno(struct stream *s, enum stream_end why, int error);

@@ -58,20 +58,21 @@ size_t
 stream_tls_read(struct stream *s, uint8_t *p, size_t room)
 {
 	size_t total = 0;
+	s->is_readable = true;
 	while (total < room) {
 		size_t n = 0;
 		ERR_clear_error();
 		if (SSL_read_ex(s->ssl, p + total, room - total, &n)) {
 			total += n;
 			if (!SSL_has_pending(s->ssl))
-				break; /* what the socket still has, epoll will say */
+				break;
 			continue;
 		}
 		int error = SSL_get_error(s->ssl, 0);
 		if (error == SSL_ERROR_WANT_READ)
 			break;
 		if (error == SSL_ERROR_WANT_WRITE) {
-			stream_watch_writing(s);
+			stream_watch(s, true);
 			break;
 		}
 		if (total > 0)
@@ -84,6 +85,7 @@ stream_tls_read(struct stream *s, uint8_t *p, size_t room)
 			stream_tell_tls_error(s);
 		return 0;
 	}
+	s->is_readable = s->is_cut || !tls_is_drained(s->ssl); /* of what comes after that epoll tells */
 	return total;
 }
 
@@ -112,18 +114,18 @@ stream_tls_step(struct stream *s)
 	int result = SSL_do_handshake(s->ssl);
 	if (result == 1) {
 		s->is_in_handshake = false;
-		stream_unwatch_writing(s);
+		stream_watch(s, false);
+		s->is_readable = s->is_cut || !tls_is_drained(s->ssl);
 		s->ops->on_open(s->owner);
-		if (s->fd >= 0 && !s->is_ended && SSL_has_pending(s->ssl))
+		if (s->fd >= 0 && !s->is_ended && (s->is_readable || SSL_has_pending(s->ssl)))
 			stream_ask_again(s);
 		return true;
 	}
 	int error = SSL_get_error(s->ssl, result);
 	if (error == SSL_ERROR_WANT_READ) {
-		stream_unwatch_writing(s);
-		stream_watch_reading(s);
+		stream_watch(s, false);
 	} else if (error == SSL_ERROR_WANT_WRITE) {
-		stream_watch_writing(s);
+		stream_watch(s, true);
 	} else if (error == SSL_ERROR_SYSCALL || error == SSL_ERROR_ZERO_RETURN) {
 		/* Who came, asked for TLS, and left before it began has not failed at it. */
 		bool has_begun = !SSL_is_server(s->ssl) || BIO_number_read(SSL_get_rbio(s->ssl)) > 0;

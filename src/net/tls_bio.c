@@ -18,6 +18,7 @@
 
 struct socket_bio {
 	int fd;
+	bool is_drained; /* the last read found less than it had room for */
 	struct buf taken;
 };
 
@@ -35,6 +36,7 @@ bio_read(BIO *bio, char *p, int room)
 		return n;
 	}
 	ssize_t n = recv(b->fd, p, (size_t)room, 0);
+	b->is_drained = n != 0 && n < room; /* the end of the stream can be found again */
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 		BIO_set_retry_read(bio);
 	return (int)n;
@@ -95,4 +97,11 @@ tls_attach(SSL *ssl, int fd, struct view taken)
 	BIO_set_init(bio, 1);
 	SSL_set_bio(ssl, bio, bio);
 	return true;
+}
+
+bool
+tls_is_drained(const SSL *ssl)
+{
+	const struct socket_bio *b = BIO_get_data(SSL_get_rbio(ssl));
+	return b->is_drained;
 }

@@ -53,7 +53,6 @@ static inline void
 fake_http_on_event(struct bufferevent *connection, short what, void *context)
 {
 	struct fake_http *server = context;
-	loop_enter(server->loop);
 	if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))
 		fake_http_close(server, connection);
 }
@@ -68,7 +67,6 @@ static inline void
 fake_http_on_read(struct bufferevent *connection, void *context)
 {
 	struct fake_http *server = context;
-	loop_enter(server->loop);
 	struct evbuffer *in = bufferevent_get_input(connection);
 	struct evbuffer_ptr end = evbuffer_search(in, "\r\n\r\n", 4, NULL);
 	if (end.pos < 0)
@@ -94,7 +92,6 @@ static inline void
 fake_http_on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *from, int n, void *context)
 {
 	struct fake_http *server = context;
-	loop_enter(server->loop);
 	struct bufferevent *connection = bufferevent_socket_new(server->loop->base, fd, BEV_OPT_CLOSE_ON_FREE);
 	ck_assert_int_lt(server->open, 1024);
 	server->all[server->open++] = connection;

@@ -451,7 +451,6 @@ loop_new(struct loop_hooks hooks, void *context)
 	struct loop *loop = heap_alloc(sizeof(*loop));
 	loop->hooks = hooks;
 	loop->context = context;
-	list_init(&loop->dirty);
 	list_init(&loop->again);
 	return loop;
 }
@@ -469,12 +468,7 @@ loop_stop(struct loop *loop)
 }
 
 void
-loop_flush(struct loop *loop)
-{
-}
-
-void
-loop_enter(struct loop *loop)
+loop_flush_all(struct loop *loop)
 {
 }
 
