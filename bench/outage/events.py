@@ -28,7 +28,6 @@ class Event:
     act: Callable[[World, Stack], Steps]
     served: bool = True  # can clients be served while it is broken?
     mended_at: bool = False  # no node changes: writes are possible again when it is undone
-    planned: bool = False  # whoever stops the leader could wait for transactions
     failsafe: bool = False  # needs Patroni's failsafe_mode
 
 
@@ -85,25 +84,26 @@ def leader_without_etcd(world: World, stack: Stack) -> Steps:
     world.cut(old.name, "etcd")
     world.wait_other_leader(old)
     yield
-    world.network.mend()
+    world.mend(old.name, "etcd")
 
 
 @event("leader: cut off from the proxy for 8 s", served=False, mended_at=True)
 def leader_without_proxy(world: World, stack: Stack) -> Steps:
     """Patroni has no reason to do anything."""
-    world.cut(world.leader().name, "proxy")
+    leader = world.leader()
+    world.cut(leader.name, "proxy")
     stay(8)
     yield
-    world.network.mend()
+    world.mend(leader.name, "proxy")
 
 
 @event("leader: cut off from everybody")
 def leader_isolated(world: World, stack: Stack) -> Steps:
     old = world.leader()
-    world.isolate(old.name)
+    world.cut(old.name, *world.everybody_but(old.name))
     world.wait_other_leader(old)
     yield
-    world.network.mend()
+    world.mend(old.name, *world.everybody_but(old.name))
 
 
 # Planned.
@@ -113,7 +113,7 @@ def patronictl_switchover(world: World, old: Node) -> None:
     world.wait_other_leader(old)
 
 
-@event("switchover: SWITCHOVER on the console (the pair: patronictl)", planned=True)
+@event("switchover: SWITCHOVER on the console (the pair: patronictl)")
 def switchover_console(world: World, stack: Stack) -> Steps:
     old = world.leader()
     if not isinstance(stack, Sluice):
@@ -124,18 +124,19 @@ def switchover_console(world: World, stack: Stack) -> Steps:
     yield
 
 
-@event("switchover: patronictl", planned=True)
+@event("switchover: patronictl")
 def switchover_patronictl(world: World, stack: Stack) -> Steps:
     patronictl_switchover(world, world.leader())
     yield
 
 
-@event("switchover: patronictl, before_stop run beforehand (the pair has none)", planned=True)
+@event("switchover: Patroni, before_stop run just before (the pair has none)")
 def switchover_hook(world: World, stack: Stack) -> Steps:
+    """By the request that patronictl makes, without the second that patronictl needs to start: the hook would count it."""
     old = world.leader()
     if isinstance(stack, Sluice):
         stack.hook(old.name)
-    patronictl_switchover(world, old)
+    world.lab.switchover()
     yield
 
 

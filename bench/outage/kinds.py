@@ -78,15 +78,9 @@ class Client:
             self.ledger.connection_lost(self, wire)
         wire.close()
 
-    def wrong(self, what: str, wire: Wire) -> None:
-        """Whatever comes behind it on this connection would be wrong, too: it is left."""
-        self.ledger.wrong(self, what, wire)
-        wire.is_closing = True
-        wire.abort()
-
     def _look_at(self, wire: Wire) -> None:
         for what in wire.strays + wrong_notices(wire.notices):
-            self.wrong(what, wire)
+            self.ledger.wrong(self, what, wire)
         wire.strays.clear()
         wire.notices.clear()
 
@@ -105,7 +99,7 @@ class Client:
 
     def heard(self, found: Judged, wire: Wire) -> Judged:
         for what in found.wrong:
-            self.wrong(what, wire)
+            self.ledger.wrong(self, what, wire)
         if not found.is_done:
             self.ledger.error(self, found.code, found.text, wire)
         return found
@@ -155,7 +149,7 @@ class Client:
                 self.drop()
                 continue
             await self.turn()
-            if self.wire and (self.wire.lost or self.wire.is_closing):
+            if self.wire and self.wire.lost:
                 self.drop()
             if is_over:
                 break
@@ -270,7 +264,7 @@ class Block(Client):
         for sql in ("SELECT 1", "INSERT INTO nowhere VALUES (1)")[:self.random.randrange(3)]:
             answer = await self.wire.ask(w.query(sql))[0]
             if not answer.lost and (answer.letters, answer.status, answer.error.get("C")) != ("E", "E", "25P02"):
-                self.wrong(f"{answer.letters!r} {answer.error} {answer.status!r} in a failed transaction", self.wire)
+                self.ledger.wrong(self, f"{answer.letters!r} {answer.error} {answer.status!r} in a failed transaction", self.wire)
         await self.one(w.query("ROLLBACK"), Wanted("C", "ROLLBACK"))
 
 

@@ -9,6 +9,7 @@ Source: ip-netns(8), setns(2), nft(8) "BRIDGE ADDRESS FAMILY".
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import ctypes
 import os
@@ -16,7 +17,7 @@ import re
 import shutil
 import signal
 import subprocess
-import time
+import threading
 from pathlib import Path
 from typing import Iterator
 
@@ -75,7 +76,8 @@ class Network:
     def __init__(self, hosts: dict[str, int]) -> None:
         self.mark = own_mark()
         self.hosts = hosts
-        self._cuts: set[tuple[str, str]] = set()
+        self._cuts: collections.Counter[tuple[str, str]] = collections.Counter()
+        self._lock = threading.Lock()  # events may overlap
         self._home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
     def address(self, host: str) -> str:
@@ -132,17 +134,25 @@ class Network:
     # Partitions: the bridge forwards nothing between two hosts, and nobody is told.
 
     def cut(self, host: str, *others: str) -> None:
-        for other in others:
-            self._cuts.update({(host, other), (other, host)})
-        self._filter()
+        self._change({pair: 1 for other in others for pair in ((host, other), (other, host))})
 
-    def mend(self) -> None:
-        self._cuts.clear()
-        self._filter()
+    def mend(self, host: str, *others: str) -> None:
+        """What one cut() did; what another one cut as well stays cut."""
+        self._change({pair: -1 for other in others for pair in ((host, other), (other, host))})
+
+    def mend_all(self) -> None:
+        with self._lock:
+            self._cuts.clear()
+        self._change({})
+
+    def _change(self, counts: dict[tuple[str, str], int]) -> None:
+        with self._lock:
+            self._cuts.update(counts)
+            self._filter()
 
     def _filter(self) -> None:
         """Replaced as a whole, in one step."""
-        pairs = ", ".join(f"{self.address(a)} . {self.address(b)}" for a, b in sorted(self._cuts))
+        pairs = ", ".join(f"{self.address(a)} . {self.address(b)}" for a, b in sorted(+self._cuts))
         rule = f"ip saddr . ip daddr {{ {pairs} }} drop" if pairs else ""
         run("ip", "netns", "exec", self._name(SWITCH), "nft", "-f", "-", stdin=(
             "table bridge cuts {}\ndelete table bridge cuts\ntable bridge cuts {\n chain forward {\n"

@@ -40,6 +40,7 @@ class Turn:
     ended: float = math.inf
     new_leader: str = ""  # the first node that took writes anew, as it said itself; "": none did
     writable: float = math.nan  # since when writes were possible again
+    outage: float = 0.0  # seconds for which no node took writes, or none that could be reached
     first_write: float = math.nan  # seconds from then to the first write through the endpoint
     gap_writes: float = 0.0
     gap_reads: float = 0.0
@@ -70,7 +71,8 @@ class Stage:
         leader = world.leader()
         make_table(self.connect(leader.name), names.APP_USER)
         leader.sql(f"CREATE TABLE IF NOT EXISTS {PROBE_TABLE} (node text)", names.APP_DATABASE)
-        self.prober = Prober({node.name: f"{node.host}:{node.pg_port}" for node in world.nodes}, world.dir / "probe")
+        self.addresses = {node.name: f"{node.host}:{node.pg_port}" for node in world.nodes}
+        self.prober = Prober(self.addresses, world.dir / "probe")
 
     def __enter__(self) -> "Stage":
         return self
@@ -101,10 +103,10 @@ class Stage:
             world.configure(failsafe_mode=True)
         turns: list[Turn] = []
         stack.start()
-        load = self.load(stack, dataclasses.replace(mix, sitters=0) if event.planned else mix, rate)
+        load = self.load(stack, mix, rate)
         try:
             load.start()
-            self._wait_served(load)
+            self.wait_served(load)
             time.sleep(BASELINE)
             for number in range(1, times + 1):
                 turns.append(self._turn(event, stack, load, number))
@@ -126,11 +128,11 @@ class Stage:
             steps = event.act(self.world, stack)
             next(steps)
             if event.served:
-                self._wait_served(load)
+                self.wait_served(load)
             turn.undone = load.mark("undone")
             next(steps, None)
             self.world.wait_whole()
-            self._wait_served(load)
+            self.wait_served(load)
         except (LabError, LoadError) as problem:
             turn.problem = f"{event.name} {number}: {problem}"
             self.say(turn.problem)
@@ -140,7 +142,7 @@ class Stage:
         return turn
 
     @staticmethod
-    def _wait_served(load: Load) -> None:
+    def wait_served(load: Load) -> None:
         load.wait(ENOUGH, "writes", SERVED_TIMEOUT)
         load.wait(ENOUGH, "reads", SERVED_TIMEOUT)
 
@@ -148,12 +150,14 @@ class Stage:
         for turn in turns:
             turn.gap_writes = report.longest_gap("writes", turn.began, turn.ended)
             turn.gap_reads = report.longest_gap("reads", turn.began, turn.ended)
-            found = self.prober.first_after(turn.began)
+            found = self.prober.writable_after(turn.began)
             if found and found.at < turn.ended:
                 turn.new_leader, turn.writable = found.node, found.at
+                turn.outage = found.at - self.prober.lost_before(found.at, turn.began)
             elif event.mended_at:
-                turn.writable = turn.undone
-            turn.first_write = report.first_after(turn.writable) - turn.writable if turn.writable == turn.writable else math.nan
+                turn.writable, turn.outage = turn.undone, turn.undone - turn.began
+            if turn.writable == turn.writable:
+                turn.first_write = report.first_after(turn.writable, node=self.addresses.get(turn.new_leader, "")) - turn.writable
 
 
 def mix_of(writers: int, readers: int, prepared: bool) -> Mix:

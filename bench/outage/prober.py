@@ -1,8 +1,8 @@
 """
 prober.py - since when each node takes writes, asked of the node itself, past every proxy.
 
-A process of its own, `python3 -m outage.prober NAME=HOST:PORT ...`: prints a line `MONOTONIC NAME` whenever an INSERT has
-succeeded on a node on which none could before. A standby is asked each 10 ms on a connection that stands and survives its
+A process of its own, `python3 -m outage.prober NAME=HOST:PORT ...`: prints a line `MONOTONIC NAME writable` whenever an INSERT has
+succeeded on a node on which none could before, and `MONOTONIC NAME lost` with the last moment at which it was there. A standby is asked each 10 ms on a connection that stands and survives its
 promotion; a node that is down is tried again as often.
 """
 
@@ -38,22 +38,30 @@ async def is_standby(wire: w.Wire) -> bool:
     return any(w.row(body) == ["t"] for letter, body in await ask(wire, "SELECT pg_is_in_recovery()") if letter == "D")
 
 
+def say(at: float, name: str, what: str) -> None:
+    print(f"{at:.4f} {name} {what}", flush=True)
+
+
 async def watch(name: str, host: str, port: int) -> None:
     while True:
-        wire = None
+        wire, seen = None, 0.0
         try:
             wire = await asyncio.wait_for(w.connect(host, port, names.SUPERUSER, names.SUPERUSER_PASSWORD, names.APP_DATABASE, TABLE),
                                           SILENCE)
             while await is_standby(wire):
                 await asyncio.sleep(TICK)
             await ask(wire, f"INSERT INTO {TABLE} VALUES ('{name}')")
-            print(f"{time.monotonic():.4f} {name}", flush=True)
+            seen = time.monotonic()
+            say(seen, name, "writable")
             while True:
                 await ask(wire, "SELECT 1")
+                seen = time.monotonic()
                 await asyncio.sleep(WRITABLE_TICK)
         except (OSError, asyncio.TimeoutError, w.Refused):
             await asyncio.sleep(TICK)
         finally:
+            if seen:
+                say(seen, name, "lost")
             if wire is not None:
                 wire.is_closing = True
                 wire.abort()
@@ -65,9 +73,10 @@ async def main(nodes: list[str]) -> None:
 
 
 @dataclasses.dataclass
-class Writable:
+class Seen:
     at: float  # time.monotonic()
     node: str
+    what: str  # "writable" or "lost"
 
 
 class Prober:
@@ -81,14 +90,19 @@ class Prober:
                                             cwd=root, env={"PYTHONPATH": str(root.parent / "contrib")}, stdin=subprocess.DEVNULL,
                                             stdout=out)
 
-    def seen(self) -> list[Writable]:
+    def seen(self) -> list[Seen]:
         if self.process.poll() is not None:
             raise LabError("the prober has ended by itself")
         rows = [line.split() for line in self.output.read_text(encoding="ascii").splitlines()]
-        return [Writable(float(row[0]), row[1]) for row in rows if len(row) == 2]
+        return [Seen(float(row[0]), row[1], row[2]) for row in rows if len(row) == 3]
 
-    def first_after(self, moment: float) -> Writable | None:
-        return next((each for each in self.seen() if each.at > moment), None)
+    def writable_after(self, moment: float) -> Seen | None:
+        return next((each for each in self.seen() if each.what == "writable" and each.at > moment), None)
+
+    def lost_before(self, moment: float, since: float) -> float:
+        """Since when nobody had taken writes at that moment; not longer than since then."""
+        ends = [each.at for each in self.seen() if each.what == "lost" and each.at < moment]
+        return max([since, *ends])
 
     def stop(self) -> None:
         self.process.terminate()

@@ -14,6 +14,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Callable
 
+import psycopg
 from lab import layout as names
 from lab import procs
 from lab.layout import LabError
@@ -68,6 +69,11 @@ class Stack:
                 return "no answer"
         return done.stdout.strip() if done.returncode == 0 else (done.stderr.strip().splitlines() or ["?"])[0]
 
+    def session(self, database: str = names.APP_DATABASE) -> Any:
+        """From this program's own host."""
+        return psycopg.connect(host=self.host, port=self.write[1], user=names.APP_USER, password=names.APP_PASSWORD, dbname=database,
+                               autocommit=True, connect_timeout=10)
+
     def dead(self) -> list[str]:
         """Those that ended by themselves."""
         return [f"{name} ended, status {each.poll()}" for name, each in self.processes.items() if each.poll() is not None]
@@ -105,9 +111,11 @@ class Sluice(Stack):
 
     def start(self) -> None:
         self.file("users.txt", USERS)
-        ini = self.file("pgsluice.ini", self._ini())
-        self.spawn("pgsluice", [str(self.installed), str(ini)])
+        self.spawn("pgsluice", [str(self.installed), str(self.write_ini())])
         self.wait_serves()
+
+    def write_ini(self) -> Path:
+        return self.file("pgsluice.ini", self._ini())
 
     def _ini(self) -> str:
         urls = ",".join(self.world.lab.layout.rest_url(name) for name in self.world.lab.layout.names)

@@ -5,7 +5,8 @@ table.py - what failovers cost, side by side: for each event and each measure th
     print(terminal(outcomes)); open("table.md", "w").write(markdown(outcomes)); behind(outcomes)
 
 Less is better in every row. A row is "behind" when the median of the first program is above that of any other one by more
-than what the machine's noise explains (Measure.slack).
+than what chance explains (Measure.slack): the noise of the machine, and how many statements were just under way. Of a gap that
+holds all clients alike the time in which no node took writes is left out first: how long that is is Patroni's affair.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Measure:
     name: str
     unit: str = ""  # "s": seconds; else a number of things
     slack: float = 0.0
+    is_net: bool = False  # compared without the outage
     read: Callable[[Report, Verdict], float] = lambda report, verdict: 0.0
 
 
@@ -51,18 +53,19 @@ def _errors(*kinds: str) -> Callable[[Report, Verdict], float]:
 
 MEASURES = [
     Measure("new leader writable to first write", "s", 0.2),  # told by the caller
-    Measure("longest gap, writes", "s", 0.4, lambda report, verdict: report.longest_gap("writes", _mark(report))),
-    Measure("longest gap, reads", "s", 0.4, lambda report, verdict: report.longest_gap("reads", _mark(report))),
-    Measure("longest gap of one client, writes", "s", 0.6, lambda report, verdict: _worst(report, *WRITERS)),
-    Measure("longest gap of one client, reads", "s", 0.6, lambda report, verdict: _worst(report, *READERS)),
-    *(Measure("errors: " + name, read=_errors(*kinds)) for name, kinds in CLASSES.items()),
+    Measure("no node took writes", "s", math.inf),  # told by the caller
+    Measure("longest gap, writes", "s", 0.4, True, lambda report, verdict: report.longest_gap("writes", _mark(report))),
+    Measure("longest gap, reads", "s", 0.4, False, lambda report, verdict: report.longest_gap("reads", _mark(report))),
+    Measure("longest gap of one client, writes", "s", 0.6, True, lambda report, verdict: _worst(report, *WRITERS)),
+    Measure("longest gap of one client, reads", "s", 0.6, False, lambda report, verdict: _worst(report, *READERS)),
+    *(Measure("errors: " + name, slack=4, read=_errors(*kinds)) for name, kinds in CLASSES.items()),
     Measure("connections lost", read=lambda report, verdict: report.total("connections_lost")),
     Measure("logins refused", read=lambda report, verdict: sum(report.refused().values())),
     Measure("clients stuck", read=lambda report, verdict: len(report.stuck)),
     Measure("acknowledged rows lost", read=lambda report, verdict: verdict.lost),
     Measure("rows doubled", read=lambda report, verdict: verdict.doubled),
     Measure("rows there, told as not done", read=lambda report, verdict: verdict.undone_but_there + verdict.strangers),
-    Measure("rows of unknown fate", read=lambda report, verdict: verdict.unknown),
+    Measure("rows of unknown fate", slack=20, read=lambda report, verdict: verdict.unknown),
     Measure("wrong answers", read=lambda report, verdict: report.wrong_count),
     Measure("stale reads of the leader", read=lambda report, verdict: report.stale_count),
     Measure("writes on an outdated timeline", read=lambda report, verdict: len(report.late_writes)),
@@ -80,11 +83,16 @@ class Outcome:
     done: int
 
 
-def outcome(event: str, program: str, report: Report, verdict: Verdict, writable: Optional[float] = None, node: str = "") -> Outcome:
-    """`writable`: when a new leader took writes; `node`: which one, HOST:PORT, so that a late answer of the old one is not counted."""
+def outcome(event: str, program: str, report: Report, verdict: Verdict, writable: Optional[float] = None, node: str = "",
+            outage: float = 0.0) -> Outcome:
+    """
+    `writable`: when a new leader took writes; `node`: which one, HOST:PORT, so that a late answer of the old one is not counted;
+    `outage`: for how long no node took any.
+    """
     numbers: dict[str, Optional[float]] = {each.name: each.read(report, verdict) for each in MEASURES}
     first = report.first_after(writable, node=node) if writable is not None else math.inf
     numbers[MEASURES[0].name] = first - writable if writable is not None and math.isfinite(first) else None
+    numbers[MEASURES[1].name] = outage or None
     errors = {name: dict(report.errors(*kinds)) for name, kinds in CLASSES.items()}
     return Outcome(event, program, numbers, errors, report.total("done"))
 
@@ -94,6 +102,7 @@ def outcome(event: str, program: str, report: Report, verdict: Verdict, writable
 @dataclasses.dataclass
 class Cell:
     median: float
+    fair: float  # the median of what is compared
     worst: float
     text: str
 
@@ -121,14 +130,17 @@ def rows(outcomes: Iterable[Outcome]) -> list[Row]:
 
 
 def _cell(measure: Measure, turns: list[Outcome]) -> Optional[Cell]:
-    values = [value for value in (each.numbers[measure.name] for each in turns) if value is not None]
-    if not values:
+    known = [each for each in turns if each.numbers[measure.name] is not None]
+    if not known:
         return None
+    values = [each.numbers[measure.name] or 0.0 for each in known]
     median, worst = statistics.median(values), max(values)
+    outages = [(each.numbers[MEASURES[1].name] or 0.0) if measure.is_net else 0.0 for each in known]
+    fair = statistics.median(max(0.0, value - outage) for value, outage in zip(values, outages))
     text = f"{median:.2f} s" if measure.unit else f"{median:g}"
     if len(values) > 1:
         text += f" ({worst:.2f})" if measure.unit else f" ({worst:g})"
-    return Cell(median, worst, text + _codes(measure, turns))
+    return Cell(median, fair, worst, text + _codes(measure, turns))
 
 
 def _codes(measure: Measure, turns: list[Outcome]) -> str:
@@ -141,12 +153,12 @@ def _codes(measure: Measure, turns: list[Outcome]) -> str:
 
 def _verdict(measure: Measure, cells: dict[str, Optional[Cell]]) -> str:
     mine = cells.get(FIRST)
-    others = [cell.median for program, cell in cells.items() if program != FIRST and cell]
-    if mine is None or not others:
+    others = [cell.fair for program, cell in cells.items() if program != FIRST and cell]
+    if mine is None or not others or math.isinf(measure.slack):
         return ""
-    if mine.median > min(others) + measure.slack:
+    if mine.fair > min(others) + measure.slack:
         return "behind"
-    return "ahead" if mine.median < max(others) - measure.slack else "level"
+    return "ahead" if mine.fair < max(others) - measure.slack else "level"
 
 
 def behind(outcomes: Iterable[Outcome]) -> list[str]:

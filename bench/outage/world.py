@@ -77,9 +77,11 @@ class World:
         self.parent = parent
         self.lab = WorldLab(self.dir)
         self.keep: Path | None = None  # where the logs go at the end
+        self.say: Callable[[str], None] = lambda text: None
         self._stack = contextlib.ExitStack()
 
     def up(self, say: Callable[[str], None]) -> None:
+        self.say = say
         if os.geteuid() != 0:
             raise LabError("bench/failover makes network namespaces, and only root may: run it as root")
         if left := sweep(self.parent):
@@ -125,14 +127,21 @@ class World:
 
     def wait_whole(self) -> None:
         """One leader, two that stream from it, one of them synchronous, in Patroni's own book too: nothing can be lost."""
-        self.lab.wait_healthy(PATIENCE)
+        try:
+            self.lab.wait_healthy(PATIENCE / 2)
+        except LabError:
+            self._make_anew()
+            self.lab.wait_healthy(PATIENCE)
         if not self.options.sync:
             return
 
         def has_standby() -> bool:
             leader = self.leader()
-            return ('"sync_standby"' in leader.ask("/cluster")[1] and
-                    leader.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != "0")
+            try:
+                return ('"sync_standby"' in leader.ask("/cluster")[1] and
+                        leader.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != "0")
+            except LabError:  # it is about to stop
+                return False
 
         try:
             wait_until(has_standby, "a synchronous standby", 15)
@@ -142,6 +151,14 @@ class World:
                 self.configure(synchronous_mode=is_on)
                 wait_until(lambda: has_standby() == is_on, f"synchronous_mode {is_on}")
 
+    def _make_anew(self) -> None:
+        """Replicas that do not find back: pg_rewind may want WAL that is gone. An administrator would do the same."""
+        leader = self.leader()
+        for name, view in self.lab.look().items():
+            if name != leader.name and name not in leader.look().streaming_names:
+                self.say(f"{name} does not follow {leader.name} and is made anew ({view.role}, {view.body.get('state')})")
+                self.patronictl("reinit", "lab", name, "--force", "--wait")
+
     def configure(self, **settings: Any) -> None:
         """Patroni's, for all members."""
         status, text = self.leader().ask("/config", "PATCH", settings, timeout=10)
@@ -150,7 +167,7 @@ class World:
 
     def repair(self) -> None:
         """Whatever was broken: everybody runs and hears everybody. To be called before wait_whole()."""
-        self.network.mend()
+        self.network.mend_all()
         self.thaw_etcd()
         self.lab.start_etcd()
         for node in self.nodes:
@@ -162,9 +179,13 @@ class World:
     def cut(self, host: str, *others: str) -> None:
         self.network.cut(host, *others)
 
-    def isolate(self, host: str) -> None:
-        """From everybody but this program, which looks on."""
-        self.network.cut(host, *(set(HOSTS) - {host, "control"}))
+    def mend(self, host: str, *others: str) -> None:
+        self.network.mend(host, *others)
+
+    @staticmethod
+    def everybody_but(host: str) -> list[str]:
+        """This program looks on, whatever is cut."""
+        return sorted(set(HOSTS) - {host, "control"})
 
     def freeze_etcd(self) -> None:
         procs.freeze_all(lambda: [self.lab.etcd_pid] if self.lab.etcd_pid else [])

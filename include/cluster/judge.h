@@ -59,7 +59,6 @@ struct known_member {
 	uint64_t promoted_us;       /* when IN_RECOVERY last became WRITABLE */
 	uint64_t refused_us;        /* the last refusal */
 	uint32_t refusals;          /* in a row, without a session that came about in between */
-	uint32_t denials;           /* answers of its Patroni, in a row, that claimed to lead while sessions say it is in recovery */
 	uint64_t troubled_us;       /* the last broken or ended session */
 };
 

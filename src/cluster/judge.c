@@ -24,8 +24,8 @@
  * or Patroni before 3.0.3 that takes its lock back. */
 #define TIMELINE_MEMORY_US (5 * SECOND_US)
 
-/* After a refused connection, or a session in recovery, an answer of Patroni's counts again only if it was asked for later;
- * after several in a row, so much later. Patroni may see what we can't reach, or speak of another server than the one there. */
+/* After a refused connection an answer of Patroni's counts again only if it was asked for later; after several in a
+ * row, so much later. Patroni may see what we can't reach. */
 #define REFUSED_STEP_US   (100 * MILLISECOND_US)
 #define REFUSED_STEPS_MAX 10
 
@@ -55,13 +55,6 @@ struct hearing {
 	const char            *why_not_write[CLUSTER_MEMBERS_MAX];
 };
 
-/* Patroni says that it may be written to. */
-static bool
-is_claimed(const struct known_member *m)
-{
-	return m->http_status == 200 && m->said.role == MEMBER_LEADER && m->said.state == MEMBER_RUNNING;
-}
-
 /* What a session says */
 
 bool
@@ -76,14 +69,9 @@ judge_note_session(struct known_member *m, enum session_says says, uint64_t now_
 		m->session = says;
 		m->session_us = now_us;
 		m->refusals = 0;
-		m->denials = 0;
 		return is_news;
 	case SESSION_IN_RECOVERY:
 		is_news = m->session != SESSION_IN_RECOVERY || m->refusals > 0 || m->http_status == 200;
-		if (!is_claimed(m))
-			m->denials = 0;
-		else if (m->denials == 0 || m->asked_us > m->session_us) /* once for each answer */
-			m->denials++;
 		m->session = says;
 		m->session_us = now_us;
 		m->refusals = 0;
@@ -142,23 +130,19 @@ is_gone(const struct hearing *h, const struct known_member *m)
 	return m->failures >= FAILURES_GONE || is_too_old(h, m);
 }
 
-static uint64_t
-steps_us(uint32_t times)
-{
-	uint32_t steps = times > 0 ? times - 1 : 0;
-	return (steps < REFUSED_STEPS_MAX ? steps : REFUSED_STEPS_MAX) * REFUSED_STEP_US;
-}
-
 static bool
 is_refused(const struct known_member *m)
 {
-	return m->refusals > 0 && m->asked_us <= m->refused_us + steps_us(m->refusals);
+	if (m->refusals == 0)
+		return false;
+	uint32_t steps = m->refusals - 1 < REFUSED_STEPS_MAX ? m->refusals - 1 : REFUSED_STEPS_MAX;
+	return m->asked_us <= m->refused_us + steps * REFUSED_STEP_US;
 }
 
 static bool
 is_told_of_recovery(const struct known_member *m)
 {
-	return m->session == SESSION_IN_RECOVERY && m->asked_us <= m->session_us + steps_us(m->denials);
+	return m->session == SESSION_IN_RECOVERY && m->session_us >= m->asked_us;
 }
 
 static bool

@@ -385,37 +385,6 @@ START_TEST(the_more_often_it_refuses_the_less_patroni_is_believed)
 }
 END_TEST
 
-/* Patroni speaks of another server than the one at the address that it gives: that does not end by itself. */
-START_TEST(the_more_often_sessions_deny_it_the_less_patroni_is_believed)
-{
-	a_healthy_cluster();
-	int turns = 0;
-	for (int i = 0; i < 200; i++) { /* ten seconds of an answer every 50 ms, and two new sessions each time it leads */
-		pass(50 * MILLISECOND_US);
-		leads(0, 1);
-		if (leader() == 0) {
-			turns++;
-			session(0, SESSION_IN_RECOVERY);
-			pass(10 * MILLISECOND_US);
-			session(0, SESSION_IN_RECOVERY);
-			ck_assert_int_eq(leader(), -1);
-		}
-	}
-	ck_assert_int_ge(turns, 10);
-	ck_assert_int_le(turns, 25);
-	session(0, SESSION_WRITABLE);
-	ck_assert_int_eq(leader(), 0);
-	/* As long as it does not claim to lead, that its sessions are in recovery is as it should be. */
-	follows(0, 1);
-	for (int i = 0; i < 20; i++)
-		session(0, SESSION_IN_RECOVERY);
-	pass(50 * MILLISECOND_US);
-	leads(0, 2);
-	ck_assert_int_eq(leader(), 0);
-	end();
-}
-END_TEST
-
 START_TEST(broken_and_ended_sessions_are_signs_but_no_proof)
 {
 	a_healthy_cluster();
@@ -991,7 +960,6 @@ main(void)
 		an_answer_that_was_under_way_does_not_outweigh_a_session,
 		a_refused_connection_ends_leadership_until_patroni_was_asked_again,
 		the_more_often_it_refuses_the_less_patroni_is_believed,
-		the_more_often_sessions_deny_it_the_less_patroni_is_believed,
 		broken_and_ended_sessions_are_signs_but_no_proof,
 		what_a_session_repeats_is_no_news,
 		a_promotion_is_followed_when_patroni_says_primary_in_any_order_of_witnesses,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 import socket
 import time
 from typing import Any, Iterator
@@ -59,7 +57,6 @@ BAD: dict[str, Answer] = {
     "not UTF-8": http(200, b'{"state": "running", "role": "master\xff\xfe"}'),
     "no HTTP": b"SSH-2.0-OpenSSH_9.2\r\n",
     "binary": bytes(range(256)) * 100,
-    "no members": http(200, json.dumps({"members": []})),
     "a redirect": b"HTTP/1.0 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
     "never": never,
     "one byte at a time": dribbles,
@@ -107,8 +104,8 @@ def test_no_leader_until_there_is_a_good_answer(sluices: Start, backend: str, pa
             assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-@pytest.mark.parametrize("answer", [BAD[name] for name in ("HTML", "nothing", "never", "half a JSON", "binary", "endless", "no members")],
-                         ids=["HTML", "nothing", "never", "half a JSON", "binary", "endless", "no members"])
+@pytest.mark.parametrize("answer", [BAD[name] for name in ("HTML", "nothing", "never", "half a JSON", "binary", "endless")],
+                         ids=["HTML", "nothing", "never", "half a JSON", "binary", "endless"])
 def test_a_known_leader_is_kept_while_it_is_writable(sluices: Start, backend: str, patroni: FakePatroni,
                                                      answer: Answer) -> None:
     front = in_front(sluices, backend, patroni)
@@ -244,101 +241,3 @@ def test_lists_of_members_of_every_kind(sluices: Start, backend: str, place: Any
 
 
 HOST_OF_NOBODY = "127.0.0.99"
-
-
-# Real servers of one system, and Patronis that say of them what the test wants.
-
-class Twin(Postgres):
-    """A copy of one that was stopped for it: a standby that nobody leads, until it is promoted."""
-
-    def __init__(self, place: Any, of: Postgres) -> None:
-        self._of = of
-        super().__init__(place, "twin")
-
-    def _make(self) -> None:
-        shutil.copytree(self._of.data, self.data)
-        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
-            conf.write(f"port = {self.port}\nunix_socket_directories = '{self.dir}'\n")
-        (self.data / "standby.signal").touch()
-        for path in [self.data, *self.data.rglob("*")]:
-            os.chown(path, self.place.uid, self.place.gid)
-
-
-@pytest.fixture
-def twins(place: Any) -> Iterator[tuple[Postgres, Postgres]]:
-    one = Postgres(place, "one")
-    one.add_user("app")
-    one.sql("CREATE DATABASE app OWNER app")
-    one.sql("CREATE TABLE t (v text); GRANT ALL ON t TO app", dbname="app")
-    one.stop()
-    two = Twin(place, one)
-    one.start()
-    yield one, two
-    one.stop()
-    two.stop()
-
-
-def rows(server: Postgres) -> int:
-    found: int = server.sql("SELECT count(*) FROM t", dbname="app")[0][0]
-    return found
-
-
-def test_real_servers_that_disagree_with_patroni(sluices: Start, backend: str, place: Any,
-                                                 twins: tuple[Postgres, Postgres]) -> None:
-    one, two = twins
-    with FakePatroni(place.port(), "n1", one.port) as first, FakePatroni(place.port(), "n2", two.port, "replica") as second:
-        first.others, second.others = [second], [first]
-        front = in_front(sluices, backend, first, second)
-        with front.connect() as idle, Wire(front.port).login() as busy:
-            idle.execute("INSERT INTO t VALUES ('at one')")
-            busy.ask("BEGIN")
-            busy.ask("INSERT INTO t VALUES ('never')")
-            # The lock goes to n2, whose PostgreSQL stays read-only whatever Patroni says.
-            since = len(front.log_text())
-            first.role, second.role = "replica", "master"
-            front.wait_log("leader is n2", since)
-            assert busy.send(wire.query("INSERT INTO t VALUES ('never')")).error()["C"] == "40001"
-            held = Wire(front.port).login(application_name="held")  # it is known what to tell at login
-            held.send(wire.query("INSERT INTO t VALUES ('at two')"))
-            front.wait_log("leader n2 is lost: .*recovery", since)
-            asked = second.asked
-            wait_until(lambda: second.asked > asked + 40, what="questions")
-            assert front.log_text()[since:].count("leader is n2") < 20  # believed again and again, but ever more rarely
-            assert not rows(one) > 1 and not rows(two)
-            # Status 200 of one that says it is a replica, or not running: neither.
-            for role, state in (("replica", "running"), ("master", "stopping"), ("master", "starting")):
-                second.bad = with_status(200, second, role, state)
-                asked = second.asked
-                wait_until(lambda: second.asked > asked + 3, what="questions")
-                since = len(front.log_text())
-                wait_until(lambda: second.asked > asked + 6, what="questions")
-                assert "leader is n2" not in front.log_text()[since:]
-            second.bad = None
-            two.sql("SELECT pg_promote()")
-            second.timeline = 2
-            assert held.ready()[-1] == (b"Z", b"I")
-            assert [body for letter, body in held.heard if letter == b"E"] == []
-            # n1 takes writes as well, and claims the lock again: on an older timeline, whoever speaks first.
-            first.role = "master"
-            for _ in range(5):
-                idle.execute("INSERT INTO t VALUES ('at two')")
-                asked = first.asked
-                wait_until(lambda: first.asked > asked + 2, what="questions")
-            # Its own Patroni falls silent, then n2's, then both.
-            for silent in ([second], [first], [first, second]):
-                first.role = "master" if silent != [second] else "replica"
-                for each in (first, second):
-                    each.bad = never if each in silent else None
-                for _ in range(3):
-                    time.sleep(0.2)
-                    idle.execute("INSERT INTO t VALUES ('at two')")
-            held.close()
-        assert rows(one) == 1 and rows(two) == 15
-
-
-def with_status(status: int, member: FakePatroni, role: str, state: str) -> Answer:
-    def answer(connection: socket.socket, path: str) -> None:
-        body = {**STATUS, "role": role, "state": state, "patroni": {"version": "3.0.2", "scope": "fake", "name": member.name}}
-        connection.sendall(member.truth(path) if path == "/cluster" else http(status, json.dumps(body)))
-
-    return answer

@@ -376,56 +376,6 @@ def test_patroni_alone_dies_everywhere(lab: Lab, front: Sluice) -> None:
     work.check_writes()
 
 
-@pytest.fixture
-def failsafe(lab: Lab) -> Iterator[None]:
-    def is_known() -> bool:
-        return all(node.ask("/failsafe")[0] == 200 for node in lab.nodes)
-
-    lab.wait_leader().ask("/config", "PATCH", {"failsafe_mode": True})
-    wait_until(is_known, 60, "failsafe_mode")
-    yield
-    for node in lab.nodes:
-        node.heal_etcd()
-    lab.wait_leader().ask("/config", "PATCH", {"failsafe_mode": None})
-
-
-def test_etcd_is_lost_in_failsafe_mode(lab: Lab, failsafe: None, front: Sluice) -> None:
-    """The leader goes on with the consent of all members: nobody notices anything."""
-    with load(lab, front) as work:
-        work.wait_writes()
-        leader, replicas = roles(lab)
-        for node in lab.nodes:
-            node.cut_etcd()
-        wait_until(lambda: lab.pick(leader).look().body.get("failsafe_mode_is_active"), 60, "failsafe mode")
-        work.wait_writes(100, leader, since=time.monotonic())
-        work.wait_reads(replicas, since=time.monotonic())
-        for node in lab.nodes:
-            node.heal_etcd()
-        wait_whole(lab)
-        work.wait_writes(50, leader)
-    assert not work.errors(work.writers + work.readers)
-    work.check_writes()
-
-
-def test_etcd_is_lost_by_all(lab: Lab, front: Sluice) -> None:
-    """Everybody is a replica now. Writes wait for as long as that lasts, reads go on; nobody loses his connection."""
-    with load(lab, front) as work:
-        work.wait_writes()
-        old = lab.wait_leader()
-        for node in lab.nodes:
-            node.cut_etcd()
-        wait_until(lambda: old.look().body.get("role") == "replica" and old.look().body.get("state") == "running", 60,
-                   "a leader that has stepped down")
-        stepped_down = time.monotonic()
-        work.wait_reads(set(lab.layout.names) - {old.name}, since=stepped_down)
-        for node in lab.nodes:
-            node.heal_etcd()
-        lab.wait_healthy(90)
-        work.wait_writes(100, since=stepped_down)
-    work.check_writes(changes=1)
-    check_kept(work)
-
-
 def test_nobody_left(lab: Lab, sluices: Start) -> None:
     """Writes wait, are refused in the end with the reason, and work again without help."""
     front = in_front(sluices, lab, failover_hold_timeout=4)
