@@ -3,9 +3,10 @@
  *
  *   startup ─► tls ─► startup ─► asking ─► auth ─► welcome ─► idle ◄─► linked  cancelling (a CancelRequest)
  *                                                     └► waiting ─► linked      console (database pgsluice)
+ *   linked ─► waiting ─► checking ─► linked (its server was lost: session/lost.h)
  *
  * Owns: its stream, its name for things (statements, parameters). Never: frees its server.
- * Invariant: c->link != NULL exactly in CLIENT_LINKED, CLIENT_REPLICATING and CLIENT_LEARNING.
+ * Invariant: c->link != NULL exactly in CLIENT_LINKED, _CHECKING, _REPLICATING and _LEARNING.
  */
 #ifndef SESSION_CLIENT_H
 #define SESSION_CLIENT_H
@@ -35,6 +36,7 @@ enum client_state {
 	CLIENT_IDLE,
 	CLIENT_WAITING,    /* has a request, needs a server */
 	CLIENT_LINKED,
+	CLIENT_CHECKING,   /* its server is asked whether its request, which is to be sent again, only reads: session/repeat.h */
 	CLIENT_ABORTED,    /* its transaction went with its server; it has not ended it yet: session/client_aborted.c */
 	CLIENT_REPLICATING, /* its server is its own for life: session/replication.h */
 	CLIENT_CANCEL_WAITING, /* its cancel request is for a client of a peer, to which others go first */
@@ -49,6 +51,7 @@ enum client_skips { SKIPS_NOTHING, SKIPS_FIRST, SKIPS_TO_SYNC };
 
 struct client_login;
 struct console_session;
+struct repeat;
 
 struct client {
 	struct stream stream;      /* first: what every message touches */
@@ -89,6 +92,7 @@ struct client {
 	struct params *params_at_login;
 	struct params *params_before; /* what `params` go back to when the transaction is rolled back; NULL: they are the same */
 	struct buf again;          /* its request, while it waits to be sent again: read as if it had just arrived */
+	struct repeat *repeat;     /* what has to be asked before that; NULL: nothing */
 	char *why_lost;            /* what happened to its server, until its next message is answered with it; NULL: it was */
 	struct client_login *login; /* until it is logged in */
 	struct console_session *console;
@@ -139,8 +143,9 @@ void client_add_unknown(struct buf *b, const char *why); /* ERROR 08007 */
 /* Its server is lost, and so is what was not committed there, outside of a block: its next message will be answered with the
  * error. Now nothing is asked, and drivers take an error for a notice then: they would believe that the Sync commits. */
 void client_fail_later(struct client *c, bool is_unknown, const char *why);
-/* The text of a statement that it has prepared; "" is the unnamed one. No such, or not known: p is NULL. */
-struct view client_statement_text(const struct client *c, const char *name);
+/* A statement that it has prepared, its text and its parameters' types as given; "" is the unnamed one. False: no such, or
+ * not known. */
+bool client_statement(const struct client *c, const char *name, struct view *text, struct view *types);
 
 const char *client_state_name(enum client_state s); /* SHOW CLIENTS' words */
 const char *client_tag(const struct client *c);     /* "C17": static storage, good for one log line */

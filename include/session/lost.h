@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/view.h"
 
 /* What is known. What is not known is set as it is worst: LOST_EXECUTES and LOST_MAY_END set, all that helps unset. */
@@ -35,12 +36,14 @@ enum lost_sign {
 	LOST_TRIED    = 1 << 16, /* it was sent again before, as often as may be */
 	LOST_TOLD     = 1 << 17, /* nothing of the answer is missing but ReadyForQuery, and all of it was good */
 	LOST_COMMITS  = 1 << 18, /* it is one statement that is committed, or rolled back, before its CommandComplete is sent */
+	LOST_READS    = 1 << 19, /* all of it is harmless if what it names only reads, which a catalog can tell */
 };
-enum { LOST_SIGNS = 19 };
+enum { LOST_SIGNS = 20 };
 
 enum lost_verdict {
 	LOST_HOLD,      /* nothing is lost: as if there had never been a server */
 	LOST_AGAIN,     /* the request goes to another server, and the client does not notice */
+	LOST_ASK,       /* the same, if that server's catalog says that it only reads; else what would be without LOST_READS */
 	LOST_SKIP,      /* no error, only ReadyForQuery in its place: what comes up to a Sync is skipped as the server would have */
 	LOST_DONE,      /* as above, and what it did stays done */
 	LOST_LATER,     /* the transaction is gone; the next message will hear of it */
@@ -71,18 +74,28 @@ const char *lost_verdict_name(enum lost_verdict verdict); /* for the log */
 bool lost_is_of_server(const char *severity, const char *sqlstate); /* may it be the end of the whole server? */
 bool lost_is_meant(const char *severity, const char *sqlstate);
 
+/* What has to be asked before LOST_READS is as good as LOST_HARMLESS: sql/question.h. */
+struct lost_names {
+	struct buf rows;
+	bool has_types; /* parameters whose types are not PostgreSQL's own */
+};
+
 /*
- * What the client's messages tell: LOST_EXECUTES, LOST_HARMLESS, LOST_MAY_END, LOST_ENDS, LOST_PLAIN, LOST_COMMITS, and
+ * What the client's messages tell: LOST_EXECUTES, LOST_HARMLESS, LOST_READS, LOST_MAY_END, LOST_ENDS, LOST_PLAIN, LOST_COMMITS, and
  * LOST_BLOCK when they begin a block themselves. `kept` is all of them since the last ReadyForQuery for which nothing was left to answer;
- * `answered` requests at its front are done. The text of a statement prepared before: text_of, empty view if unknown.
+ * `answered` requests at its front are done. A statement prepared before, its text and the types given for its parameters:
+ * find; false if unknown.
  */
 struct lost_request {
 	struct view kept;
 	uint32_t answered;
 	uint32_t had;       /* LOST_BLOCK, LOST_FAILED: as it was when the first of the others was sent */
 	bool is_standby;    /* their server was a standby, which can't have changed anything */
-	struct view (*text_of)(const void *context, const char *name);
+	bool has_plain_strings; /* in texts a backslash is a backslash: standard_conforming_strings */
+	bool is_ascii_only;     /* of texts in its client_encoding nothing else can be read: sql_encoding_is_readable() */
+	bool (*find)(const void *context, const char *name, struct view *text, struct view *types);
 	const void *context;
+	struct lost_names *names; /* emptied first; good with LOST_READS. NULL: nobody can be asked */
 };
 
 uint32_t lost_read(const struct lost_request *request);

@@ -45,6 +45,7 @@ enum question {
 	QUESTION_ROLE,     /* a bare Sync: was it promoted? */
 	QUESTION_ROLLBACK, /* its client left a transaction behind */
 	QUESTION_RESET,    /* server_reset_query */
+	QUESTION_NAMES,    /* linked: does what its client's request names only read? session/repeat.h */
 };
 
 struct server_login;

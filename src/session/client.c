@@ -20,6 +20,7 @@
 #include "session/client_login.h"
 #include "session/link.h"
 #include "session/peers.h"
+#include "session/repeat.h"
 #include "session/replication.h"
 #include "session/server.h"
 #include "wire/reply.h"
@@ -39,7 +40,8 @@ static const struct {
 	[CLIENT_LEARNING] = { "active", IN(IDLE) | IN(WELCOME) | IN(REPLICATING) | IN(CLOSED) },
 	[CLIENT_IDLE] = { "idle", IN(WAITING) | IN(LINKED) | IN(CLOSED) },
 	[CLIENT_WAITING] = { "waiting", IN(LINKED) | IN(IDLE) | IN(CLOSED) },
-	[CLIENT_LINKED] = { "active", IN(IDLE) | IN(WAITING) | IN(ABORTED) | IN(CLOSED) },
+	[CLIENT_CHECKING] = { "active", IN(LINKED) | IN(WAITING) | IN(IDLE) | IN(CLOSED) },
+	[CLIENT_LINKED] = { "active", IN(IDLE) | IN(WAITING) | IN(CHECKING) | IN(ABORTED) | IN(CLOSED) },
 	[CLIENT_ABORTED] = { "aborted", IN(IDLE) | IN(CLOSED) },
 	[CLIENT_REPLICATING] = { "active", IN(CLOSED) },
 	[CLIENT_CANCEL_WAITING] = { "waiting_cancel_req", IN(CANCELLING) | IN(CLOSED) },
@@ -293,6 +295,11 @@ client_fail(struct client *c, const struct fault *f)
 {
 	if (c->is_failed || c->state == CLIENT_CLOSED)
 		return;
+	bool has_no_server = c->state == CLIENT_WAITING && (f->by == FAULT_BY_PROXY || f->by == FAULT_BY_SERVER);
+	if (c->repeat && has_no_server) {
+		repeat_refuse(c, f->text);
+		return;
+	}
 	if (f->by == FAULT_BY_CLIENT)
 		c->proxy->counters.client_errors++;
 	if (c->proxy->config->settings.log_pooler_errors || f->by == FAULT_BY_PROXY)
@@ -307,6 +314,9 @@ client_cut(struct client *c, const struct fault *f)
 	if (c->is_failed || c->state == CLIENT_CLOSED)
 		return;
 	c->is_failed = true;
+	struct fault unknown;
+	if (repeat_makes_unknown(c, f, &unknown))
+		f = &unknown;
 	/* In the middle of a message of its server's nothing else can be said. */
 	bool can_speak = c->link == NULL || c->link->in_left == 0 || !c->link->in_goes;
 	if (can_speak && c->state != CLIENT_TLS && c->state != CLIENT_CANCELLING &&
@@ -333,6 +343,7 @@ client_free(struct client *c)
 	params_unref(c->params_at_login);
 	params_unref(c->params_before);
 	buf_free(&c->again);
+	repeat_end(c);
 	heap_free(c->why_lost);
 	heap_free(c);
 }
@@ -361,6 +372,8 @@ client_linked(struct client *c)
 	}
 	client_enter(c, CLIENT_LINKED, "its turn has come");
 	c->tells_wait = false;
+	if (c->repeat && !repeat_begin(c))
+		return;
 	if (c->again.n > 0)
 		client_handle_again(c);
 	if (c->state == CLIENT_LINKED && !c->link->stream.is_blocked)

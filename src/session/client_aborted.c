@@ -181,8 +181,8 @@ run_parse(struct client *c, const struct frame *f, struct view all)
 static bool
 find_text(const struct client *c, const char *name, struct view *out)
 {
-	*out = client_statement_text(c, name);
-	return out->p != NULL;
+	struct view types;
+	return client_statement(c, name, out, &types);
 }
 
 static void

@@ -15,6 +15,7 @@
 #include "session/client.h"
 #include "session/link.h"
 #include "session/lost.h"
+#include "session/repeat.h"
 #include "session/server.h"
 #include "wire/reply.h"
 #include "wire/request.h"
@@ -288,10 +289,10 @@ bring_unnamed(struct client *c)
 	s->unnamed_of = c->id;
 }
 
-static struct view
-text_of_nothing(const void *context, const char *name)
+static bool
+find_nothing(const void *context, const char *name, struct view *text, struct view *types)
 {
-	return (struct view){ 0 };
+	return false;
 }
 
 /*
@@ -301,7 +302,7 @@ text_of_nothing(const void *context, const char *name)
 static void
 forget_prepared(struct server *s)
 {
-	const struct lost_request request = { .kept = buf_view(&s->kept), .text_of = text_of_nothing };
+	const struct lost_request request = { .kept = buf_view(&s->kept), .find = find_nothing };
 	if (s->keeps_all && !s->keeps_no_more && !s->has_failed && s->status == 'I' && !(lost_read(&request) & LOST_EXECUTES))
 		server_keep_anew(s, true);
 }
@@ -521,16 +522,24 @@ static const struct client_rule {
 	[FE_TERMINATE] = { INTAKE_WHOLE, client_run_terminate },
 };
 
-struct view
-client_statement_text(const struct client *c, const char *name)
+bool
+client_statement(const struct client *c, const char *name, struct view *text, struct view *types)
 {
 	const struct named *named = name[0] ? named_find(c->statements, name) : NULL;
 	struct parse_message parse;
 	struct frame f;
-	if (named)
-		return view_of(named->statement->key + named->statement->types_bytes, named->statement->query_bytes);
+	if (named) {
+		const struct statement *st = named->statement;
+		*text = view_of(st->key + st->types_bytes, st->query_bytes);
+		*types = view_of(st->key, st->types_bytes);
+		return true;
+	}
 	bool has_unnamed = name[0] == '\0' && frame_peek(buf_view(&c->unnamed), UINT32_MAX, &f) == FRAME_OK;
-	return has_unnamed && parse_read(f.body, &parse) ? parse.query : (struct view){ 0 };
+	if (!has_unnamed || !parse_read(f.body, &parse))
+		return false;
+	*text = parse.query;
+	*types = parse.types;
+	return true;
 }
 
 /* ---- a request that was cancelled while it waited ---- */
@@ -539,6 +548,10 @@ void
 client_cancel_waiting(struct client *c)
 {
 	struct buf b = { 0 };
+	if (c->repeat) { /* it did not only wait */
+		repeat_refuse(c, "canceled while it waited");
+		return;
+	}
 	pool_leave(&c->waiter);
 	proxy_dirty(c->proxy, c->pool);
 	reply_error(&b, "ERROR", &(struct fault){ .sqlstate = SQLSTATE_QUERY_CANCELED,

@@ -9,9 +9,11 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/must.h"
 #include "session/ending.h"
 #include "sql/facts.h"
+#include "sql/question.h"
 #include "wire/frame.h"
 #include "wire/message.h"
 
@@ -58,6 +60,8 @@ const struct lost_row lost_rows[] = {
 	{ "nothing to run", S(OWED) | S(KEPT), S(SPOKEN) | S(SEVERAL) | S(EXECUTES) | S(TRIED), LOST_AGAIN },
 	/* Run or not, it changed nothing; the client has seen nothing of it. */
 	{ "certainly only reads", S(OWED) | S(KEPT) | S(HARMLESS), S(SPOKEN) | S(SEVERAL) | S(TRIED), LOST_AGAIN },
+	/* It may be a function of theirs that it calls, or a view. The next server's catalog knows. */
+	{ "only reads, if what it names does", S(OWED) | S(KEPT) | S(READS), S(SPOKEN) | S(SEVERAL) | S(TRIED), LOST_ASK },
 	/* As above, but not all of it is there to be sent again, or part of the answer is with the client already, or it has
 	 * met the end of several servers: perhaps it is their end. */
 	{ "half a request, too long to be kept", S(HALF), S(SPOKEN) | S(SEVERAL), LOST_NOT_DONE },
@@ -87,7 +91,7 @@ lost_verdict_name(enum lost_verdict verdict)
 		[LOST_HOLD] = "held",           [LOST_AGAIN] = "sent again",        [LOST_SKIP] = "after its error",
 		[LOST_LATER] = "rolled back",   [LOST_ROLLBACK] = "rolled back",    [LOST_ABORTED] = "rolled back",
 		[LOST_NOT_DONE] = "not done",   [LOST_UNKNOWN] = "outcome unknown", [LOST_CUT] = "cut",
-		[LOST_CUT_SHORT] = "cut",       [LOST_DONE] = "done",
+		[LOST_CUT_SHORT] = "cut",       [LOST_DONE] = "done",               [LOST_ASK] = "the next server is asked",
 	};
 	return names[verdict];
 }
@@ -118,6 +122,7 @@ lost_sign_name(enum lost_sign sign)
 		{ LOST_TRIED, "it was sent again already" },
 		{ LOST_TOLD, "all but ReadyForQuery was passed on" },
 		{ LOST_COMMITS, "it is done before it says so" },
+		{ LOST_READS, "it changes nothing, if what it names does not" },
 	};
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (names[i].sign == sign)
@@ -155,60 +160,85 @@ lost_is_meant(const char *severity, const char *sqlstate)
 struct walk {
 	const struct lost_request *request;
 	unsigned runs;        /* statements that may have been run */
-	bool may_end, is_harmless, is_plain, begins, is_unsure;
+	bool may_end, is_harmless, is_reading, is_plain, begins, is_unsure;
 	struct ending_facts only; /* of the one that was run last */
 	bool goes_on;         /* there is more behind the first Execute than the end of the request */
-	bool has_run;
+	bool has_run, has_set;
 	bool is_simple;       /* the last one came in a Query */
 	bool has_unnamed;     /* the unnamed statement is one of these messages' */
 	bool has_used_unnamed; /* or one of earlier ones' */
-	struct view unnamed;
+	struct view unnamed, unnamed_types;
 	const char *portal;   /* bound last */
 };
 
-/* PostgreSQL's own functions, and those of them that tell servers apart: which server answers is all the same here. */
+/* What the types of parameters would call, if they are not PostgreSQL's own: 16384 is the first oid of others. */
 static bool
-is_known_to_read(const struct sql_name *name)
+has_other_types(struct view types)
 {
-	static const char *const telling[] = { "pg_is_in_recovery", "inet_server_addr", "inet_server_port", "pg_backend_pid" };
-	if (name->is_builtin || name->kind == SQL_NAME_RELATION || name->kind == SQL_NAME_ATTRIBUTE)
-		return true;
-	bool is_own = name->schema[0] == '\0' || strcmp(name->schema, "pg_catalog") == 0;
-	for (size_t i = 0; i < sizeof(telling) / sizeof(telling[0]) && is_own; i++)
-		if (name->kind == SQL_NAME_FUNCTION && name->arguments == 0 && strcmp(name->name, telling[i]) == 0)
+	for (size_t i = 0; i + 4 <= types.n; i += 4)
+		if (load_be32(types.p + i) >= 16384)
 			return true;
 	return false;
 }
 
 /*
- * On a standby, by PostgreSQL's parser: nothing that writes, and no function that it does not know. What the text does not
- * name (in a view, behind a cast) can't have changed this database either; that is what the standby is for.
+ * Nothing but PostgreSQL's own is called by name. What is called besides (by a view, behind a cast) can't have changed the
+ * database of a standby; that is what a standby is for.
  */
 static bool
-certainly_reads(const struct walk *w, struct view text)
+is_known_to_read(const struct sql_facts *facts)
 {
-	if (!w->request->is_standby)
+	for (uint32_t i = 0; i < facts->name_count; i++) {
+		const struct sql_name *name = &facts->names[i];
+		if (name->kind != SQL_NAME_RELATION && name->kind != SQL_NAME_ATTRIBUTE && !question_is_own(name))
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_legible(const struct lost_request *request, struct view text)
+{
+	for (size_t i = 0; i < text.n && request->is_ascii_only; i++)
+		if (text.p[i] & 0x80)
+			return false;
+	return request->has_plain_strings || text.n == 0 || !memchr(text.p, '\\', text.n);
+}
+
+/* By PostgreSQL's parser. True: it may be harmless; is_harmless: it is; else what it names is to be asked for. */
+static bool
+may_only_read(const struct walk *w, struct view text, struct view types, bool *is_harmless)
+{
+	const struct lost_request *request = w->request;
+	if (!is_legible(request, text) || (!request->is_standby && !request->names))
 		return false;
 	struct sql_facts *facts = sql_facts_read(text);
-	bool reads = facts->result == SQL_PARSED && !(facts->effects & ~(SQL_EFFECTS_OF_READING | SQL_ASK_NAMES)) &&
-	             !facts->needs_standard_strings;
-	for (uint32_t i = 0; i < facts->name_count && reads; i++)
-		reads = is_known_to_read(&facts->names[i]);
+	bool may = question_is_worthwhile(facts);
+	*is_harmless = may && (request->is_standby ? is_known_to_read(facts) : facts->name_count == 0 && !has_other_types(types));
+	if (may && !*is_harmless && request->names) {
+		question_add(&request->names->rows, facts);
+		request->names->has_types |= has_other_types(types);
+	}
+	may = *is_harmless || (may && request->names && facts->name_count > 0);
 	sql_facts_unref(facts);
-	return reads;
+	return may;
 }
 
 static void
-walk_text(struct walk *w, struct view text)
+walk_text(struct walk *w, struct view text, struct view types)
 {
 	struct ending_facts f = ending_read(text);
-	bool reads = f.is == ENDING_SELECT && certainly_reads(w, text);
+	bool is_set = f.is == ENDING_SET;
+	bool is_harmless = f.is == ENDING_EMPTY || f.is == ENDING_BEGIN || f.is == ENDING_SHOW || is_set;
+	bool may_read = is_harmless || (!w->has_set && may_only_read(w, text, types, &is_harmless));
 	w->begins |= w->runs == 0 && f.is == ENDING_BEGIN;
 	w->runs++;
-	w->may_end |= f.may_end;
-	w->is_harmless &= reads || f.is == ENDING_EMPTY || f.is == ENDING_BEGIN || f.is == ENDING_SHOW || f.is == ENDING_SET;
-	w->is_plain &= f.is == ENDING_SELECT || f.is == ENDING_CHANGE || f.is == ENDING_EMPTY || f.is == ENDING_SHOW ||
-	               f.is == ENDING_SET;
+	w->may_end |= f.may_end && !may_read; /* what reads was parsed, and ends nothing */
+	w->is_harmless &= is_harmless;
+	/* Behind a SET nobody knows how texts are read; behind a BEGIN it is a block, and lost with it. */
+	w->has_set |= is_set;
+	w->is_reading &= may_read && !is_set && f.is != ENDING_BEGIN;
+	w->is_plain &= f.is == ENDING_SELECT || f.is == ENDING_CHANGE || f.is == ENDING_EMPTY || f.is == ENDING_SHOW || is_set;
 	w->only = f;
 	w->is_simple = false;
 }
@@ -224,18 +254,18 @@ walk_bind(struct walk *w, const struct frame *f)
 	bool is_unnamed = head.statement[0] == '\0';
 	w->portal = head.portal;
 	if (is_unnamed && w->has_unnamed) {
-		walk_text(w, w->unnamed);
+		walk_text(w, w->unnamed, w->unnamed_types);
 		return;
 	}
 	w->has_used_unnamed |= is_unnamed;
-	struct view text = w->request->text_of(w->request->context, head.statement);
-	if (text.p == NULL)
+	struct view text, types;
+	if (!w->request->find(w->request->context, head.statement, &text, &types))
 		w->is_unsure = true;
 	else
-		walk_text(w, text);
+		walk_text(w, text, types);
 }
 
-/* A statement whose name changes its meaning on the way: text_of() tells the last one. */
+/* A statement whose name changes its meaning on the way: find() tells the last one. */
 static void
 walk_parse(struct walk *w, const struct frame *f)
 {
@@ -246,6 +276,7 @@ walk_parse(struct walk *w, const struct frame *f)
 		w->is_unsure |= w->has_used_unnamed;
 		w->has_unnamed = true;
 		w->unnamed = parse.query;
+		w->unnamed_types = parse.types;
 	}
 }
 
@@ -262,7 +293,7 @@ walk_message(struct walk *w, const struct frame *f)
 		if (f->body.n == 0 || !frame_is_whole(f))
 			w->is_unsure = true;
 		else
-			walk_text(w, view_part(f->body, 0, f->body.n - 1));
+			walk_text(w, view_part(f->body, 0, f->body.n - 1), (struct view){ 0 });
 		w->is_simple = true;
 		break;
 	case FE_PARSE:
@@ -280,7 +311,7 @@ walk_message(struct walk *w, const struct frame *f)
 		break;
 	case FE_FUNCTION_CALL: /* a function can't commit */
 		w->runs++;
-		w->is_harmless = w->is_plain = false;
+		w->is_harmless = w->is_reading = w->is_plain = false;
 		w->only = (struct ending_facts){ 0 };
 		break;
 	default:
@@ -311,9 +342,13 @@ commits_before_told(const struct walk *w, bool is_block)
 uint32_t
 lost_read(const struct lost_request *request)
 {
-	struct walk w = { .request = request, .is_harmless = true, .is_plain = true };
+	struct walk w = { .request = request, .is_harmless = true, .is_reading = true, .is_plain = true };
 	uint32_t answered = request->answered;
 	struct frame f;
+	if (request->names) {
+		buf_clear(&request->names->rows);
+		request->names->has_types = false;
+	}
 	for (size_t at = 0; at < request->kept.n; at += f.size) {
 		if (frame_peek(view_from(request->kept, at), UINT32_MAX, &f) != FRAME_OK)
 			return LOST_NOTHING_KNOWN;
@@ -337,6 +372,8 @@ lost_read(const struct lost_request *request)
 	bool ends_nothing = w.runs == 1 && !is_block && (w.only.is == ENDING_COMMIT || w.only.is == ENDING_ROLLBACK);
 	if ((w.is_harmless && !w.may_end) || ends_nothing)
 		out |= LOST_HARMLESS;
+	else if (w.is_reading && !w.may_end)
+		out |= LOST_READS;
 	if (w.is_plain && !w.may_end)
 		out |= LOST_PLAIN;
 	if (w.runs == 1 && is_block && !w.goes_on &&

@@ -336,6 +336,7 @@ server_answered(struct server *s)
 		if (!s->slot.is_standby) /* a server that was a primary is one as long as its sessions live */
 			report(s, SESSION_WRITABLE);
 		break;
+	case QUESTION_NAMES: /* its client has left meanwhile */
 	case QUESTION_NONE:
 		break;
 	}

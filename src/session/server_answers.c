@@ -16,6 +16,7 @@
 #include "session/hold.h"
 #include "session/link.h"
 #include "session/lost.h"
+#include "session/repeat.h"
 #include "session/replication.h"
 #include "session/server.h"
 #include "wire/reply.h"
@@ -52,19 +53,29 @@ pass(struct server *s, const struct frame *f, struct view all, bool goes)
 	s->in_goes = goes;
 }
 
+/* Of a row that answers a question of ours, the first value. */
+static void
+read_own_row(struct server *s, const struct frame *f)
+{
+	struct row_message row;
+	struct view value = { 0 };
+	bool is_null = true;
+	if (!frame_is_whole(f) || !row_read(f->body, &row) || !row_next_value(&row.values, &value, &is_null))
+		s->question_failed = true;
+	else if (s->question == QUESTION_NAMES && s->link)
+		repeat_on_row(s->link, is_null ? NULL : &value);
+	else if (s->question == QUESTION_RECOVERY && is_null)
+		s->question_failed = true;
+	else if (s->question == QUESTION_RECOVERY)
+		s->slot.is_standby = view_is(value, "t");
+}
+
 /* Part of an answer: rows, descriptions, copied data. */
 static bool
 server_run_part(struct server *s, const struct frame *f, struct view all)
 {
-	if (f->type == BE_DATA_ROW && s->question == QUESTION_RECOVERY && s->state == SERVER_SETTLING) {
-		struct row_message row;
-		struct view value = { 0 };
-		bool is_null = true;
-		if (!frame_is_whole(f) || !row_read(f->body, &row) || !row_next_value(&row.values, &value, &is_null) || is_null)
-			s->question_failed = true;
-		else
-			s->slot.is_standby = view_is(value, "t");
-	}
+	if (s->question != QUESTION_NONE && f->type == BE_DATA_ROW)
+		read_own_row(s, f);
 	pass(s, f, all, answers_client(s));
 	return true;
 }
@@ -258,8 +269,11 @@ server_run_ready(struct server *s, const struct frame *f, struct view all)
 			params_replace(&s->params, params_ref(s->params_wanted));
 		params_replace(&s->params_wanted, NULL);
 	}
-	if (s->link && s->link->state == CLIENT_LEARNING) {
-		client_login_learned(s->link, s->why_state, s->question_failed ? s->why_dying : NULL);
+	if (s->link && s->link->state != CLIENT_LINKED) {
+		if (s->link->state == CLIENT_LEARNING)
+			client_login_learned(s->link, s->why_state, s->question_failed ? s->why_dying : NULL);
+		else if (owed_is_empty(&s->owed))
+			repeat_answered(s->link, s->question_failed ? s->why_dying : NULL);
 		return s->state != SERVER_CLOSED;
 	}
 	if (goes) {
@@ -340,7 +354,8 @@ is_about_our_names(const struct error_fields *e)
 static bool
 may_outlive(const struct client *c)
 {
-	return c->state == CLIENT_LEARNING || (c->state == CLIENT_LINKED && c->pool->rules.pool_mode != POOL_MODE_SESSION);
+	return c->state == CLIENT_LEARNING || c->state == CLIENT_CHECKING ||
+	       (c->state == CLIENT_LINKED && c->pool->rules.pool_mode != POOL_MODE_SESSION);
 }
 
 static bool
@@ -354,7 +369,8 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 		cluster_poll_now(s->pool->database->load->cluster, "a server refused a write: read-only transaction");
 
 	if (is_fatal && s->link && may_outlive(s->link) &&
-	    lost_is_meant(e.severity_nonlocal ? e.severity_nonlocal : e.severity, e.sqlstate)) {
+	    (s->link->state == CLIENT_CHECKING ||
+	     lost_is_meant(e.severity_nonlocal ? e.severity_nonlocal : e.severity, e.sqlstate))) {
 		server_lost(s, FAULT_BY_SERVER, s->why_dying); /* nothing but the end of the stream follows */
 		return false;
 	}
@@ -373,7 +389,8 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 	bool is_ours = first->to == OWED_TO_NOBODY && owed_ends_with_ready(first->what);
 	if (is_ours) {
 		s->question_failed = true;
-		if (s->link && s->link->state == CLIENT_LINKED) {
+		bool is_set = s->link && (s->link->state == CLIENT_LINKED || (s->link->state == CLIENT_CHECKING && s->params_wanted));
+		if (is_set) {
 			char text[240];
 			snprintf(text, sizeof(text), "session parameters could not be restored: %s", s->why_dying);
 			s->slot.is_close_needed = true;
@@ -532,7 +549,7 @@ server_answers_on_data(void *owner, struct view in)
 		}
 		if (!frame_is_whole(&f)) {
 			/* Answers to questions of our own are small, and looked into. */
-			bool is_read = rule->intake != INTAKE_STREAM || s->state == SERVER_SETTLING;
+			bool is_read = rule->intake != INTAKE_STREAM || s->question != QUESTION_NONE;
 			if (f.size <= (is_read ? LOOP_IN_BYTES / 4 : TORN_MIN))
 				break;
 			if (rule->intake == INTAKE_WHOLE) {

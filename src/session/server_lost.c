@@ -17,15 +17,17 @@
 #include "session/client.h"
 #include "session/link.h"
 #include "session/lost.h"
+#include "session/repeat.h"
 #include "session/server.h"
+#include "sql/facts.h"
 #include "wire/reply.h"
 
 enum { AGAIN_MAX = 2 }; /* a statement that is the end of every server it meets shall not meet them all */
 
-static struct view
-text_of(const void *client, const char *name)
+static bool
+find_statement(const void *client, const char *name, struct view *text, struct view *types)
 {
-	return client_statement_text(client, name);
+	return client_statement(client, name, text, types);
 }
 
 /* A server of the read port that was in recovery, and is not known to have left it. */
@@ -50,8 +52,9 @@ is_told(const struct server *s)
 	return s->has_completed && !s->has_failed && first && (first->what == OWED_SYNC || first->what == OWED_QUERY);
 }
 
+/* names: what has to be asked, with LOST_READS. */
 static uint32_t
-signs_of(const struct server *s)
+signs_of(const struct server *s, struct lost_names *names)
 {
 	const struct client *c = s->link;
 	uint32_t items = 0, requests = s->owed.is_open, signs = 0;
@@ -82,8 +85,13 @@ signs_of(const struct server *s)
 		signs |= all[i].is ? (uint32_t)all[i].sign : 0;
 	if (!s->keeps_all || (s->keeps_no_more && !s->is_copy_in))
 		return signs | LOST_NOTHING_KNOWN;
-	return signs | lost_read(&(struct lost_request){ .kept = buf_view(&s->kept), .answered = s->kept_answered, .had = signs,
-	                                                 .is_standby = is_standby(s), .text_of = text_of, .context = c });
+	const char *strings = params_value(s->params, "standard_conforming_strings");
+	const char *encoding = params_value(s->params, "client_encoding");
+	return signs | lost_read(&(struct lost_request){
+		.kept = buf_view(&s->kept), .answered = s->kept_answered, .had = signs, .is_standby = is_standby(s),
+		.has_plain_strings = strings && strcmp(strings, "on") == 0,
+		.is_ascii_only = !encoding || !sql_encoding_is_readable(encoding),
+		.find = find_statement, .context = c, .names = names });
 }
 
 /* ---- what is said ---- */
@@ -176,6 +184,7 @@ count_verdict(struct proxy *x, enum lost_verdict verdict)
 	case LOST_HOLD:
 	case LOST_DONE: x->counters.lost_held++; break;
 	case LOST_AGAIN: x->counters.lost_again++; break;
+	case LOST_ASK: break; /* when it is known what becomes of it */
 	case LOST_SKIP:
 	case LOST_LATER:
 	case LOST_ROLLBACK:
@@ -196,7 +205,8 @@ static const struct lost_row *
 row_for(const struct server *s, uint32_t *signs)
 {
 	uint32_t unsaid = *signs & ~(uint32_t)LOST_SPOKEN;
-	if ((*signs & LOST_SPOKEN) && s->may_unsay && lost_judge(unsaid)->verdict == LOST_AGAIN &&
+	enum lost_verdict then = lost_judge(unsaid)->verdict;
+	if ((*signs & LOST_SPOKEN) && s->may_unsay && (then == LOST_AGAIN || then == LOST_ASK) &&
 	    stream_unsend(&s->link->stream, s->sends_before))
 		*signs = unsaid;
 	return lost_judge(*signs);
@@ -207,7 +217,8 @@ static bool
 settle_with(struct server *s, const char *why)
 {
 	struct client *c = s->link;
-	uint32_t signs = signs_of(s);
+	struct lost_names names = { 0 };
+	uint32_t signs = signs_of(s, &names);
 	const struct lost_row *row = row_for(s, &signs);
 	struct buf b = { 0 };
 	bool knows_of_failure = s->has_failed || s->status == 'E';
@@ -218,6 +229,7 @@ settle_with(struct server *s, const char *why)
 	case LOST_CUT:
 	case LOST_CUT_SHORT:
 	case LOST_VERDICTS:
+		buf_free(&names.rows);
 		return false;
 	case LOST_NOT_DONE:
 	case LOST_UNKNOWN:
@@ -238,10 +250,11 @@ settle_with(struct server *s, const char *why)
 		break;
 	case LOST_HOLD:
 	case LOST_AGAIN:
+	case LOST_ASK:
 	case LOST_ROLLBACK:
 		break;
 	}
-	bool sends_again = row->verdict == LOST_AGAIN || row->verdict == LOST_ROLLBACK;
+	bool sends_again = row->verdict == LOST_AGAIN || row->verdict == LOST_ASK || row->verdict == LOST_ROLLBACK;
 	if (sends_again) {
 		c->again = s->kept;
 		s->kept = (struct buf){ 0 };
@@ -256,8 +269,11 @@ settle_with(struct server *s, const char *why)
 	if (b.n > 0)
 		client_send(c, buf_view(&b));
 	buf_free(&b);
-	if (row->verdict == LOST_AGAIN || (row->verdict == LOST_HOLD && was_idle)) {
-		c->again_count += row->verdict == LOST_AGAIN;
+	if (row->verdict == LOST_ASK)
+		repeat_ask_first(c, &names, lost_judge(signs & ~(uint32_t)LOST_READS)->verdict, why);
+	buf_free(&names.rows);
+	if (row->verdict == LOST_AGAIN || row->verdict == LOST_ASK || (row->verdict == LOST_HOLD && was_idle)) {
+		c->again_count += row->verdict != LOST_HOLD;
 		wait_in_front(c);
 	} else if (row->verdict == LOST_LATER || row->verdict == LOST_ABORTED || row->verdict == LOST_ROLLBACK) {
 		client_abort(c, is_told || knows_of_failure ? NULL : why);
@@ -276,6 +292,13 @@ server_lost(struct server *s, enum fault_by by, const char *why)
 	if (s->state == SERVER_LINKED && c && c->state == CLIENT_LINKED && !s->is_goodbye_told) {
 		snprintf(text, sizeof(text), s->is_dying ? "The server said: %s" : "%s", why);
 		settle_with(s, text);
+	} else if (s->state == SERVER_LINKED && c && c->state == CLIENT_CHECKING) {
+		snprintf(text, sizeof(text), "%s", why);
+		link_break(s);
+		if (c->again_count++ < AGAIN_MAX)
+			wait_in_front(c);
+		else
+			repeat_refuse(c, text);
 	} else if (s->state == SERVER_LINKED && c && c->state == CLIENT_LEARNING && c->again_count < AGAIN_MAX) {
 		link_break(s);
 		c->again_count++;

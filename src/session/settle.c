@@ -260,6 +260,10 @@ client_on_second(struct client *c)
 		if (is_over(c->since_us, set->client_login_timeout_us))
 			time_out(c, SQLSTATE_CANNOT_CONNECT_NOW, "client_login_timeout");
 		return;
+	case CLIENT_CHECKING:
+		if (is_over(c->since_us, set->server_connect_timeout_us))
+			server_lost(c->link, FAULT_BY_SERVER, "it did not answer in time");
+		return;
 	case CLIENT_LINKED:
 		break;
 	default:

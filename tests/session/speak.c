@@ -168,7 +168,7 @@ speak(struct buf *out, const struct words *w, bool from_server)
 	} else if (from_server && strcmp(name, "DataRow") == 0) {
 		size_t row = reply_row_begin(out);
 		for (int i = 1; i < w->n; i++)
-			reply_row_string(out, row, w->at[i]);
+			reply_row_string(out, row, strcmp(w->at[i], "null") == 0 ? NULL : w->at[i]);
 		reply_row_end(out, row);
 	} else if (strcmp(name, "StartupMessage") == 0) {
 		speak_startup(out, PROTOCOL_VERSION(3, 0), w);

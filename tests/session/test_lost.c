@@ -42,6 +42,10 @@ static const struct {
 	{ "half a request", S(OWED) | S(HALF) | S(KEPT) | S(EXECUTES) | S(MAY_END), LOST_AGAIN },
 	{ "nothing to run", S(OWED) | S(KEPT), LOST_AGAIN },
 	{ "certainly only reads", S(OWED) | S(KEPT) | S(HARMLESS) | S(EXECUTES), LOST_AGAIN },
+	{ "only reads, if what it names does", S(OWED) | S(KEPT) | S(READS) | S(EXECUTES), LOST_ASK },
+	{ "only reads, if what it names does", S(OWED) | S(KEPT) | S(READS) | S(EXECUTES) | S(OPEN) | S(PLAIN), LOST_ASK },
+	{ "may have been done", S(OWED) | S(KEPT) | S(READS) | S(EXECUTES) | S(TRIED), LOST_UNKNOWN },
+	{ "may have been done", S(OWED) | S(KEPT) | S(READS) | S(EXECUTES) | S(SPOKEN), LOST_UNKNOWN },
 	{ "half a request, too long to be kept", S(OWED) | S(HALF) | S(EXECUTES) | S(MAY_END), LOST_NOT_DONE },
 	{ "nothing to run, not repeatable by us", S(OWED) | S(SPOKEN), LOST_NOT_DONE },
 	{ "only reads, not repeatable by us", S(OWED) | S(KEPT) | S(HARMLESS) | S(EXECUTES) | S(TRIED), LOST_NOT_DONE },
@@ -81,6 +85,11 @@ START_TEST(no_combination_of_signs_leads_astray)
 			ck_assert(HAS(HARMLESS) || HAS(HALF) || !HAS(EXECUTES));
 			ck_assert(HAS(HALF) || !HAS(TRIED));
 		}
+		if (v == LOST_ASK) { /* and if the answer is no, it is one of two errors */
+			ck_assert(HAS(READS) && HAS(KEPT) && HAS(OWED) && !HAS(SPOKEN) && !HAS(SEVERAL) && !HAS(BLOCK) && !HAS(TRIED));
+			enum lost_verdict otherwise = lost_judge(signs & ~S(READS))->verdict;
+			ck_assert(otherwise == LOST_UNKNOWN || otherwise == LOST_NOT_DONE);
+		}
 		if (v == LOST_HOLD)
 			ck_assert(!HAS(OWED) && !HAS(BLOCK));
 		if (HAS(BLOCK) && HAS(OWED) && HAS(MAY_END) && !HAS(HALF) && !HAS(ENDS) && !HAS(SKIPPING))
@@ -99,16 +108,21 @@ END_TEST
 
 /* ---- what the messages tell ---- */
 
-static struct view
-text_of(const void *context, const char *name)
+static bool
+find(const void *context, const char *name, struct view *text, struct view *types)
 {
 	static const char *const known[][2] = {
 		{ "read", "select 1" }, { "write", "insert into t values (1)" }, { "commit", "commit" }, { "", "select 2" },
+		{ "maybe", "select mine() from t" }, { "typed", "select 3" },
 	};
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (strcmp(known[i][0], name) == 0)
-			return view_of_string(known[i][1]);
-	return (struct view){ 0 };
+	*types = strcmp(name, "typed") == 0 ? view_of("\0\1\0\0", 4) : (struct view){ 0 };
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (strcmp(known[i][0], name) == 0) {
+			*text = view_of_string(known[i][1]);
+			return true;
+		}
+	}
+	return false;
 }
 
 /* Q text, P name text, B portal statement, E portal, D, C statement, S, F: what a client sends, as words. */
@@ -158,7 +172,11 @@ static const struct {
 } requests[] = {
 	{ 0, 0, false, { "Q select 1" }, S(EXECUTES) | S(PLAIN) | S(COMMITS) },
 	{ 0, 0, true, { "Q select 1" }, S(EXECUTES) | S(PLAIN) | S(HARMLESS) | S(COMMITS) },
-	{ 0, 0, true, { "Q select 1; select 2" }, S(EXECUTES) },
+	{ 0, 0, true, { "Q select 1; select 2" }, S(EXECUTES) | S(HARMLESS) },
+	{ 0, 0, true, { "Q copy t to stdout" }, S(EXECUTES) | S(PLAIN) | S(HARMLESS) | S(COMMITS) },
+	{ 0, 0, true, { "Q explain analyze select 1" }, S(EXECUTES) | S(HARMLESS) | S(COMMITS) },
+	{ 0, 0, true, { "P - set x = 1", "B - -", "E -", "P - select 1", "B - -", "E -", "S" }, S(EXECUTES) | S(PLAIN) },
+	{ 0, 0, true, { "Q select '\\'" }, S(EXECUTES) | S(MAY_END) },
 	{ 0, 0, true, { "Q select x, count(*) from t where y = $1 group by x" }, S(EXECUTES) | S(PLAIN) | S(HARMLESS) | S(COMMITS) },
 	{ 0, 0, true, { "Q select dblink_exec('a', 'b')" }, S(EXECUTES) | S(PLAIN) | S(COMMITS) },
 	{ 0, 0, true, { "Q select inet_server_port(), pg_is_in_recovery() where $1 <> ''" }, S(EXECUTES) | S(PLAIN) | S(HARMLESS) | S(COMMITS) },
@@ -216,7 +234,7 @@ START_TEST(messages_tell_what_they_do)
 		for (size_t j = 0; j < 8 && requests[i].messages[j]; j++)
 			add(&b, requests[i].messages[j]);
 		struct lost_request r = { .kept = buf_view(&b), .answered = requests[i].answered, .had = requests[i].had,
-			                  .is_standby = requests[i].is_standby, .text_of = text_of };
+			                  .is_standby = requests[i].is_standby, .find = find };
 		uint32_t tells = lost_read(&r);
 		ck_assert_msg(tells == requests[i].tells, "%zu, %s: %x, not %x", i, requests[i].messages[0], tells,
 		              requests[i].tells);
@@ -227,6 +245,81 @@ START_TEST(messages_tell_what_they_do)
 		}
 		buf_free(&b);
 	}
+}
+END_TEST
+
+/* On a leader, where a catalog can be asked; `for` is what for, without blanks. */
+static const struct {
+	const char *messages[8];
+	uint32_t tells;
+	const char *for_what;
+} asked[] = {
+	{ { "Q select 1" }, S(EXECUTES) | S(PLAIN) | S(HARMLESS), "" },
+	{ { "Q select f(x) from t" }, S(EXECUTES) | S(PLAIN) | S(READS), "function f relation t" },
+	{ { "Q select 1; select g()" }, S(EXECUTES) | S(READS), "function g" },
+	{ { "Q copy (select g()) to stdout" }, S(EXECUTES) | S(PLAIN) | S(READS), "function g" },
+	{ { "Q explain analyze select g()" }, S(EXECUTES) | S(READS), "function g" },
+	{ { "Q select * from t for update" }, S(EXECUTES) | S(PLAIN) | S(READS), "relation t" },
+	{ { "Q show x" }, S(EXECUTES) | S(PLAIN) | S(HARMLESS), "" },
+	{ { "Q select f(); select nextval('s')" }, S(EXECUTES), NULL },
+	{ { "Q insert into t select f()" }, S(EXECUTES) | S(PLAIN), NULL },
+	{ { "Q copy t from stdin" }, S(EXECUTES) | S(PLAIN), NULL },
+	{ { "Q execute f" }, S(EXECUTES), NULL },
+	{ { "Q fetch f" }, S(EXECUTES), NULL },
+	{ { "Q call f()" }, S(EXECUTES), NULL },
+	{ { "Q select f(); commit" }, S(EXECUTES) | S(MAY_END), NULL },
+	{ { "Q begin", "Q select f()" }, S(EXECUTES) | S(BLOCK), NULL },
+	{ { "B - maybe", "E -", "S" }, S(EXECUTES) | S(PLAIN) | S(READS), "function mine relation t" },
+	{ { "B - typed", "E -", "S" }, S(EXECUTES) | S(PLAIN), NULL },
+	{ { "P - select f()", "B - -", "E -", "B - maybe", "E -", "S" }, S(EXECUTES) | S(PLAIN) | S(READS),
+	  "function f function mine relation t" },
+	{ { "P - select f()", "B - -", "E -", "B - write", "E -", "S" }, S(EXECUTES) | S(PLAIN), NULL },
+	{ { "P - select f()", "D -", "S" }, S(PLAIN) | S(HARMLESS), "" },
+	{ { "P - set x = 1", "B - -", "E -", "P - select f()", "B - -", "E -", "S" }, S(EXECUTES) | S(PLAIN), NULL },
+	{ { "Q select f('\\')" }, S(EXECUTES) | S(MAY_END), NULL },
+	{ { "Q select \xc3\xa4()" }, S(EXECUTES) | S(PLAIN), NULL },
+};
+
+/* "function f relation t", of rows. */
+static const char *
+names_in(struct view rows)
+{
+	static char out[400];
+	char kind[20], name[60];
+	out[0] = '\0';
+	for (size_t i = 0; i < rows.n; i++)
+		if (rows.p[i] == '(' && sscanf((const char *)rows.p + i, "('%19[a-z]', E''::name, E'%59[^']'::name", kind, name) == 2)
+			snprintf(out + strlen(out), sizeof(out) - strlen(out), "%s%s %s", out[0] ? " " : "", kind, name);
+	return out;
+}
+
+START_TEST(what_a_catalog_is_asked_for)
+{
+	struct lost_names names = { 0 };
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+		struct buf b = { 0 };
+		for (size_t j = 0; j < 8 && asked[i].messages[j]; j++)
+			add(&b, asked[i].messages[j]);
+		struct lost_request r = { .kept = buf_view(&b), .find = find, .names = &names, .is_ascii_only = true };
+		uint32_t tells = lost_read(&r) & ~S(COMMITS);
+		ck_assert_msg(tells == asked[i].tells, "%zu, %s: %x, not %x", i, asked[i].messages[0], tells, asked[i].tells);
+		buf_add_u8(&names.rows, 0);
+		names.rows.n--;
+		if (asked[i].for_what)
+			ck_assert_str_eq(names_in(buf_view(&names.rows)), asked[i].for_what);
+		/* With nobody to ask none of it is certain, and outside of standbys nothing is parsed. */
+		r.names = NULL;
+		if (tells & (S(READS)))
+			ck_assert_uint_eq(lost_read(&r) & ~S(COMMITS), tells & ~S(READS));
+		buf_free(&b);
+	}
+	/* Read as PostgreSQL reads it here. */
+	struct buf b = { 0 };
+	add(&b, "Q select \xc3\xa4('\\')");
+	struct lost_request r = { .kept = buf_view(&b), .find = find, .names = &names, .has_plain_strings = true };
+	ck_assert(lost_read(&r) & S(READS));
+	buf_free(&b);
+	buf_free(&names.rows);
 }
 END_TEST
 
@@ -242,6 +335,7 @@ int
 main(void)
 {
 	const TTest *const rules[] = { every_row_answers_for_its_case, no_combination_of_signs_leads_astray, messages_tell_what_they_do,
+				       what_a_catalog_is_asked_for,
 				       only_the_end_of_a_server_is_its_loss };
 	return suite_run("session/lost", rules, sizeof(rules) / sizeof(rules[0]));
 }
