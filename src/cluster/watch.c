@@ -610,9 +610,8 @@ watch_ask_status(struct cluster *c, int id)
 }
 
 static void
-watch_on_list(const struct fetch_answer *answer, void *context)
+watch_take_answer(struct source *s, const struct fetch_answer *answer)
 {
-	struct source *s = context;
 	struct cluster *c = s->cluster;
 	if (!source_take(s, answer, s->is_seed ? COMPLAIN_AFTER : 0))
 		return;
@@ -641,6 +640,18 @@ watch_on_list(const struct fetch_answer *answer, void *context)
 		break;
 	}
 	heap_free(list);
+}
+
+/* Its member was left out of the last round: one request at a time. */
+static void
+watch_on_list(const struct fetch_answer *answer, void *context)
+{
+	struct source *s = context;
+	struct cluster *c = s->cluster;
+	watch_take_answer(s, answer);
+	for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++)
+		if (c->known.member[id] && &c->place[id]->source == s && s->url[0] && s->fetch == NULL)
+			watch_ask_status(c, id);
 }
 
 static void
