@@ -24,6 +24,7 @@
 
 #include "cluster/patroni.h"
 #include "cluster/topology.h"
+#include "cluster/trail.h"
 
 enum cluster_kind {
 	CLUSTER_OF_PATRONI,
@@ -60,10 +61,12 @@ struct known_member {
 	uint64_t refused_us;        /* the last refusal */
 	uint32_t refusals;          /* in a row, without a session that came about in between */
 	uint64_t troubled_us;       /* the last broken or ended session */
+	bool     is_unlisted;       /* the last good GET /cluster did not name it */
 };
 
 struct judge_limits {
 	uint64_t max_lag_bytes;   /* a replica beyond it takes no reads, until it is down to 3/4. 0: no limit */
+	uint64_t max_delay_us;    /* the same in time: it has not replayed for so long what the leader wrote. 0: no limit */
 	uint64_t poll_interval_us;
 };
 
@@ -71,6 +74,7 @@ struct known {
 	const char         *cluster;
 	enum cluster_kind   kind;
 	struct judge_limits limits;
+	const struct trail *trail; /* where the leader's WAL was; NULL: not known. The caller's */
 	const struct known_member *member[CLUSTER_MEMBERS_MAX]; /* by id; NULL: there is none. Owned by the caller */
 };
 

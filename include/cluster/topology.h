@@ -51,6 +51,8 @@ struct member {
 	uint64_t          lsn;          /* bytes: location of a leader, replayed location of a replica. 0: not known */
 	uint64_t          received_lsn; /* bytes: of a replica. 0: not known */
 	uint64_t          lag_bytes;    /* what a replica has not yet replayed of the leader's WAL; LAG_UNKNOWN */
+	uint64_t          delay_us;     /* for how long, at least, the leader has had what a replica has not replayed yet; 0: it has
+	                                   it all, as far as is known */
 	uint32_t          weight;       /* share of reads against others: tag "weight", WEIGHT_DEFAULT if there is none */
 	bool              is_silent;    /* it did not answer when it was asked last: it may be gone soon */
 	bool              is_reachable; /* its Patroni answers; without Patroni: did not refuse its last connection */
@@ -63,11 +65,16 @@ struct member {
 	bool              server_says_recovery;  /* the same; neither: no session said anything yet */
 	bool              wants_session; /* a session is wanted to learn what it is: the pool opens one (at its own pace) */
 	bool              is_lagging;    /* not used for reads because of its lag, until that is small again */
+	bool              is_delayed;    /* the same because of its delay */
+	bool              is_astray;     /* the same: on an older timeline, ahead of the leader, and standing still */
+	bool              is_replay_paused; /* by pg_wal_replay_pause(), or by PostgreSQL itself */
 	const char       *why_not_read;  /* NULL: may serve reads. Static, one clause: "its replay lags too far behind" */
+	const char       *why_doubted;   /* of one that may serve reads: they go to others while there are any. Or NULL. Static */
 	const char       *why_not_write; /* NULL: may be written to. Static */
 	uint64_t          since_us;      /* when role, state or usability last changed; clock_now_us() */
 	uint64_t          asked_us;      /* when it was asked what is told here of its WAL; 0: never */
 	uint64_t          told_us;       /* when a session last said what it is; 0: never */
+	uint64_t          answered_us;   /* when its Patroni last gave a good answer; 0: never */
 	uint64_t          seen_us;       /* when it, or its Patroni, last said anything; 0: never */
 };
 

@@ -29,10 +29,11 @@ struct cluster_config {
 	int                 patroni_count;
 	const struct host_config *hosts; /* none when patroni is given */
 	int                 host_count;
-	uint64_t            patroni_poll_interval_us; /* these five: of the entry, else of the settings */
+	uint64_t            patroni_poll_interval_us; /* these six: of the entry, else of the settings */
 	uint64_t            patroni_timeout_us;
 	struct patroni_identity patroni_identity;
 	uint64_t            max_replica_lag_bytes; /* 0: no limit */
+	uint64_t            max_replica_delay_us;  /* 0: no limit */
 	enum read_fallback  read_fallback;
 	bool                is_socket_dir; /* plain, no host= at all: hosts[0] is unix_socket_dir */
 };

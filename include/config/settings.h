@@ -98,6 +98,7 @@ struct settings {
 	uint64_t        patroni_timeout_us;
 	struct patroni_identity patroni_identity; /* so this */
 	uint64_t        max_replica_lag_bytes; /* 0: no limit */
+	uint64_t        max_replica_delay_us;  /* 0: no limit */
 	enum read_fallback read_fallback;
 	enum aborted_sqlstate failover_aborted_sqlstate;
 

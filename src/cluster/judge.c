@@ -1,5 +1,5 @@
 /*
- * cluster/judge.c - who leads and who serves reads, from what is known.
+ * cluster/judge.c - who leads, from what is known; who serves reads is in cluster/reads.c.
  *
  * Owns: nothing; a snapshot is made, the last one is only read: it is the memory (last leader, highest timeline, who
  * was lagging). Never: asks anybody, logs, looks at the clock.
@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/must.h"
+#include "hearing.h"
 
 /* A member whose Patroni gave no good answer so many times in a row is not reachable. One or two happen: its server
  * has a listen queue of 5, and a slow SQL answer hits our timeout. */
@@ -32,28 +33,11 @@
 /* Without Patroni and without a leader, a session that has said nothing for so long is asked for again. */
 #define SESSION_OLD_US SECOND_US
 
-/* Members asked within so long were asked at the same time, when WAL positions are compared. */
-#define SAME_TIME_US (100 * MILLISECOND_US)
-
 /* A plain member that refused is tried again after so long. */
 #define AVOID_US (5 * SECOND_US)
 
 /* Broken sessions are news once in so long; a restart breaks a hundred at once. */
 #define TROUBLE_NEWS_US (100 * MILLISECOND_US)
-
-/* One judgement: what it rests on, and what it found so far. Indexed by member id. */
-struct hearing {
-	const struct known    *known;
-	const struct topology *before; /* may be NULL */
-	uint64_t               now_us;
-	int                    leader; /* id, or -1 */
-	const char            *why_no_leader;
-	bool                   is_stale;
-	uint32_t               timeline_highest;
-	uint64_t               timeline_highest_us;
-	const char            *identifier; /* of the system that timelines are compared in; "" when not known */
-	const char            *why_not_write[CLUSTER_MEMBERS_MAX];
-};
 
 /* What a session says */
 
@@ -118,20 +102,20 @@ is_too_old(const struct hearing *h, const struct known_member *m)
 }
 
 /* Its last answer is not the last word any more. */
-static bool
-is_silent(const struct hearing *h, const struct known_member *m)
+bool
+member_is_silent(const struct hearing *h, const struct known_member *m)
 {
 	return m->failures > 0 || is_too_old(h, m);
 }
 
-static bool
-is_gone(const struct hearing *h, const struct known_member *m)
+bool
+member_is_gone(const struct hearing *h, const struct known_member *m)
 {
 	return m->failures >= FAILURES_GONE || is_too_old(h, m);
 }
 
-static bool
-is_refused(const struct known_member *m)
+bool
+member_is_refused(const struct known_member *m)
 {
 	if (m->refusals == 0)
 		return false;
@@ -145,15 +129,15 @@ is_told_of_recovery(const struct known_member *m)
 	return m->session == SESSION_IN_RECOVERY && m->session_us >= m->asked_us;
 }
 
-static bool
-is_up(enum member_state state)
+bool
+member_is_up(enum member_state state)
 {
 	return state == MEMBER_RUNNING || state == MEMBER_STREAMING || state == MEMBER_IN_ARCHIVE_RECOVERY;
 }
 
 /* Two systems of one name: members of another cluster that answer at an address of ours. */
-static bool
-is_other_system(const char *a, const char *b)
+bool
+system_differs(const char *a, const char *b)
 {
 	return a[0] != '\0' && b[0] != '\0' && strcmp(a, b) != 0;
 }
@@ -194,11 +178,11 @@ find_denial(const struct hearing *h, const struct known_member *m)
 {
 	if (m->answered_us == 0 && m->failures == 0)
 		return DENIAL_UNKNOWN;
-	if (is_silent(h, m))
+	if (member_is_silent(h, m))
 		return DENIAL_SILENT;
 	if (m->http_status != 200)
 		return DENIAL_NO_LOCK;
-	if (m->said.role == MEMBER_REPLICA && is_up(m->said.state))
+	if (m->said.role == MEMBER_REPLICA && member_is_up(m->said.state))
 		return DENIAL_IN_RECOVERY;
 	if (m->said.state != MEMBER_RUNNING)
 		return DENIAL_NOT_RUNNING;
@@ -206,7 +190,7 @@ find_denial(const struct hearing *h, const struct known_member *m)
 		return DENIAL_NO_PRIMARY;
 	if (is_told_of_recovery(m))
 		return DENIAL_TOLD_OF_RECOVERY;
-	if (is_refused(m))
+	if (member_is_refused(m))
 		return DENIAL_REFUSED;
 	return DENIAL_NONE;
 }
@@ -236,13 +220,13 @@ is_claim(const struct hearing *h, int id)
 static bool
 is_claim_of(const struct hearing *h, int id, const char *system)
 {
-	return is_claim(h, id) && !is_other_system(h->known->member[id]->said.identifier, system);
+	return is_claim(h, id) && !system_differs(h->known->member[id]->said.identifier, system);
 }
 
 static const char *
 why_contested(const struct patroni_status *best, const struct patroni_status *other)
 {
-	if (is_other_system(best->identifier, other->identifier))
+	if (system_differs(best->identifier, other->identifier))
 		return "two members of different systems claim to lead";
 	if (best->timeline == other->timeline || other->timeline == 0)
 		return "two members claim to lead on the same timeline";
@@ -276,14 +260,14 @@ recall_timeline(struct hearing *h)
 {
 	for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++) {
 		const struct known_member *m = h->known->member[id];
-		if (m && !is_gone(h, m) && !is_other_system(m->said.identifier, h->identifier) &&
+		if (m && !member_is_gone(h, m) && !system_differs(m->said.identifier, h->identifier) &&
 		    m->said.timeline > h->timeline_highest)
 			h->timeline_highest = m->said.timeline;
 	}
 	h->timeline_highest_us = h->now_us;
 	if (h->before && h->before->timeline_highest > h->timeline_highest &&
 	    h->now_us - h->before->timeline_highest_us < TIMELINE_MEMORY_US &&
-	    !is_other_system(h->before->timeline_identifier, h->identifier)) {
+	    !system_differs(h->before->timeline_identifier, h->identifier)) {
 		h->timeline_highest = h->before->timeline_highest;
 		h->timeline_highest_us = h->before->timeline_highest_us;
 	}
@@ -304,12 +288,12 @@ may_keep_leader(const struct hearing *h)
 	if (last == NULL)
 		return false;
 	const struct known_member *leader = h->known->member[last->id];
-	if (leader == NULL || strcmp(leader->name, last->name) != 0 || !is_silent(h, leader) || is_refused(leader) ||
+	if (leader == NULL || strcmp(leader->name, last->name) != 0 || !member_is_silent(h, leader) || member_is_refused(leader) ||
 	    is_told_of_recovery(leader))
 		return false;
 	for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++) {
 		const struct known_member *m = h->known->member[id];
-		if (m && id != last->id && !is_silent(h, m) && speaks_against(h, m))
+		if (m && id != last->id && !member_is_silent(h, m) && speaks_against(h, m))
 			return false;
 	}
 	return true;
@@ -343,7 +327,7 @@ find_leader_by_patroni(struct hearing *h)
 		if (may_keep_leader(h)) {
 			h->leader = topology_leader(h->before)->id;
 			h->why_not_write[h->leader] = NULL;
-			h->is_stale = is_gone(h, h->known->member[h->leader]);
+			h->is_stale = member_is_gone(h, h->known->member[h->leader]);
 		} else {
 			h->why_no_leader = denials[most_telling].of_cluster;
 		}
@@ -424,14 +408,14 @@ judge_plain(struct hearing *h)
 			h->why_not_write[id] = "it refused our last connection";
 }
 
-/* Who serves reads */
+/* The snapshot */
 
 static enum member_role
 role_of(const struct hearing *h, int id)
 {
 	const struct known_member *m = h->known->member[id];
 	if (h->known->kind == CLUSTER_OF_PATRONI) /* one that went as a leader is no leader any more, unless it is kept */
-		return is_gone(h, m) && m->said.role == MEMBER_LEADER && id != h->leader ? MEMBER_OTHER : m->said.role;
+		return member_is_gone(h, m) && m->said.role == MEMBER_LEADER && id != h->leader ? MEMBER_OTHER : m->said.role;
 	if (h->known->kind == CLUSTER_PLAIN || m->session == SESSION_NOTHING)
 		return MEMBER_OTHER;
 	return m->session == SESSION_WRITABLE ? MEMBER_LEADER : MEMBER_REPLICA;
@@ -442,104 +426,8 @@ state_of(const struct hearing *h, int id)
 {
 	const struct known_member *m = h->known->member[id];
 	if (h->known->kind == CLUSTER_OF_PATRONI)
-		return is_gone(h, m) && id != h->leader ? MEMBER_STATE_UNKNOWN : m->said.state;
+		return member_is_gone(h, m) && id != h->leader ? MEMBER_STATE_UNKNOWN : m->said.state;
 	return m->session != SESSION_NOTHING && m->refusals == 0 ? MEMBER_RUNNING : MEMBER_STATE_UNKNOWN;
-}
-
-static uint64_t
-wal_of(const struct known_member *m)
-{
-	return m->said.location > m->said.received_location ? m->said.location : m->said.received_location;
-}
-
-/* The member whose WAL position replicas are measured against: the leader; without one, who has the most. */
-static const struct known_member *
-find_wal_end(const struct hearing *h)
-{
-	if (h->leader >= 0)
-		return h->known->member[h->leader];
-	const struct known_member *end = NULL;
-	for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++) {
-		const struct known_member *m = h->known->member[id];
-		/* One that is starting shows where it wants to be, up to a segment ahead of what exists. */
-		if (m == NULL || is_gone(h, m) || !is_up(m->said.state) || is_other_system(m->said.identifier, h->identifier))
-			continue;
-		if (end == NULL || wal_of(m) > wal_of(end))
-			end = m;
-	}
-	return end;
-}
-
-/* Two positions can be compared only when they were asked for at about the same time: in a second a leader writes
- * more than any limit. Otherwise what was measured last still holds. */
-static uint64_t
-lag_of(const struct known_member *m, const struct known_member *end, uint64_t lag_before)
-{
-	if (m->said.replayed_location == 0 || end == NULL || wal_of(end) == 0)
-		return LAG_UNKNOWN;
-	uint64_t apart_us = m->asked_us > end->asked_us ? m->asked_us - end->asked_us : end->asked_us - m->asked_us;
-	if (apart_us > SAME_TIME_US)
-		return lag_before;
-	return wal_of(end) > m->said.replayed_location ? wal_of(end) - m->said.replayed_location : 0;
-}
-
-static bool
-is_lagging(const struct hearing *h, uint64_t lag_bytes, bool was_lagging)
-{
-	uint64_t most = h->known->limits.max_lag_bytes;
-	if (most == 0 || lag_bytes == LAG_UNKNOWN)
-		return false;
-	return lag_bytes > (was_lagging ? most - most / 4 : most);
-}
-
-static bool
-does_any_answer(const struct hearing *h)
-{
-	for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++)
-		if (h->known->member[id] && !is_silent(h, h->known->member[id]))
-			return true;
-	return false;
-}
-
-static const char *
-why_not_read_by_patroni(const struct hearing *h, const struct known_member *m, const struct member *out,
-			bool any_answers)
-{
-	if (m->answered_us == 0)
-		return "nothing is known of it yet";
-	if (is_gone(h, m) && any_answers) /* where none answers, we are the ones cut off */
-		return "its Patroni does not answer";
-	if (is_other_system(m->said.identifier, h->identifier))
-		return "it belongs to another cluster: its system identifier differs";
-	if (!is_up(m->said.state))
-		return "its PostgreSQL is not running";
-	if (m->said.role == MEMBER_LEADER)
-		return "it is a primary, but does not lead";
-	if (m->said.role != MEMBER_REPLICA)
-		return "it is no replica";
-	if (m->said.tags.no_loadbalance)
-		return "it is tagged noloadbalance";
-	if (out->weight == 0)
-		return "it has weight 0";
-	if (out->is_lagging)
-		return "its replay lags too far behind";
-	if (h->known->limits.max_lag_bytes > 0 && out->lag_bytes == LAG_UNKNOWN)
-		return "it is not known how far its replay lags behind";
-	if (is_refused(m))
-		return "it refused our last connection";
-	return NULL;
-}
-
-static const char *
-why_not_read_by_session(const struct known_member *m)
-{
-	if (m->refusals > 0)
-		return "it refused our last connection";
-	if (m->session == SESSION_NOTHING)
-		return "no session on it has been opened yet";
-	if (m->session == SESSION_WRITABLE)
-		return "it is writable, but does not lead";
-	return NULL;
 }
 
 /* Without Patroni a session is how one learns; with it, one on the holder of the lock saves time. */
@@ -549,7 +437,7 @@ wants_session(const struct hearing *h, int id)
 	const struct known_member *m = h->known->member[id];
 	switch (h->known->kind) {
 	case CLUSTER_OF_PATRONI:
-		return h->leader < 0 && !is_silent(h, m) && m->http_status == 200;
+		return h->leader < 0 && !member_is_silent(h, m) && m->http_status == 200;
 	case CLUSTER_OF_HOSTS:
 		return m->session == SESSION_NOTHING || m->refusals > 0 || m->troubled_us > m->session_us ||
 		       (h->leader < 0 && h->now_us - m->session_us > SESSION_OLD_US);
@@ -559,11 +447,8 @@ wants_session(const struct hearing *h, int id)
 	return false;
 }
 
-/* The snapshot */
-
 static void
-describe_member(const struct hearing *h, int id, const struct known_member *wal_end, bool any_answers,
-		struct member *out)
+describe_member(const struct hearing *h, int id, struct member *out)
 {
 	const struct known_member *m = h->known->member[id];
 	const struct member *before = h->before ? topology_member(h->before, (uint16_t)id) : NULL;
@@ -580,30 +465,23 @@ describe_member(const struct hearing *h, int id, const struct known_member *wal_
 	out->timeline = m->said.timeline;
 	out->lsn = m->said.location ? m->said.location : m->said.replayed_location;
 	out->received_lsn = m->said.received_location;
-	out->lag_bytes = id == h->leader ? LAG_UNKNOWN : lag_of(m, wal_end, before ? before->lag_bytes : LAG_UNKNOWN);
+	out->is_replay_paused = m->said.is_replay_paused;
 	out->weight = m->said.tags.has_weight ? m->said.tags.weight : WEIGHT_DEFAULT;
-	out->is_silent = has_patroni ? is_silent(h, m) : m->refusals > 0;
-	out->is_reachable = has_patroni ? !is_gone(h, m) : m->refusals == 0;
+	out->is_silent = has_patroni ? member_is_silent(h, m) : m->refusals > 0;
+	out->is_reachable = has_patroni ? !member_is_gone(h, m) : m->refusals == 0;
 	out->no_loadbalance = m->said.tags.no_loadbalance;
 	out->no_failover = m->said.tags.no_failover;
 	out->is_sync = m->said.is_sync;
-	out->patroni_says_leader = has_patroni && !is_gone(h, m) && m->http_status == 200;
+	out->patroni_says_leader = has_patroni && !member_is_gone(h, m) && m->http_status == 200;
 	out->is_unlocked = has_patroni && m->said.is_unlocked;
 	out->server_says_writable = m->session == SESSION_WRITABLE;
 	out->server_says_recovery = m->session == SESSION_IN_RECOVERY;
 	out->wants_session = wants_session(h, id);
-	out->is_lagging = is_lagging(h, out->lag_bytes, before && before->is_lagging);
 	out->why_not_write = h->why_not_write[id];
-	if (id == h->leader)
-		out->why_not_read = "it is the leader";
-	else if (h->known->kind == CLUSTER_PLAIN)
-		out->why_not_read = out->why_not_write;
-	else if (has_patroni)
-		out->why_not_read = why_not_read_by_patroni(h, m, out, any_answers);
-	else
-		out->why_not_read = why_not_read_by_session(m);
 	out->asked_us = m->asked_us;
+	out->answered_us = m->answered_us;
 	out->told_us = m->session_us;
+	reads_describe(h, m, before, out);
 	out->seen_us = m->answered_us > m->session_us ? m->answered_us : m->session_us;
 	bool is_as_before = before && before->role == out->role && before->state == out->state &&
 	                    (before->why_not_read == NULL) == (out->why_not_read == NULL) &&
@@ -646,7 +524,7 @@ describe_cluster(const struct hearing *h, struct topology *t)
 	t->timeline_highest_us = h->timeline_highest_us;
 	copy_name(t->timeline_identifier, sizeof(t->timeline_identifier), h->identifier);
 	for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++)
-		if (h->known->member[id] && !is_gone(h, h->known->member[id]))
+		if (h->known->member[id] && !member_is_gone(h, h->known->member[id]))
 			t->is_paused |= h->known->member[id]->said.is_paused;
 }
 
@@ -671,13 +549,12 @@ judge(const struct known *known, const struct topology *before, uint64_t now_us)
 		count += known->member[id] != NULL;
 	struct topology *t = topology_new(count);
 	describe_cluster(&h, t);
-	const struct known_member *wal_end = find_wal_end(&h);
-	bool any_answers = does_any_answer(&h);
+	reads_prepare(&h);
 	uint16_t at = 0;
 	for (int id = 0; id < CLUSTER_MEMBERS_MAX; id++) {
 		if (known->member[id] == NULL)
 			continue;
-		describe_member(&h, id, wal_end, any_answers, &t->member[at]);
+		describe_member(&h, id, &t->member[at]);
 		if (id == h.leader)
 			t->leader = at;
 		at++;

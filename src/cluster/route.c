@@ -22,6 +22,13 @@ route_note(struct route_recent *recent, uint16_t id)
 		recent->given[i] /= 2;
 }
 
+/* Of those that are fit, others go first. */
+static bool
+is_second_choice(const struct member *m, enum lane lane)
+{
+	return lane == LANE_READ && m->why_doubted != NULL;
+}
+
 /* Is a preferred to b: fewer links for its weight, then fewer recent choices for its weight? Weights are not 0. */
 static bool
 is_preferred(const struct route_request *r, const struct member *a, const struct member *b)
@@ -43,12 +50,12 @@ is_fit(const struct route_request *r, const struct member *m)
 }
 
 static struct route
-route_least_busy(const struct topology *t, const struct route_request *r)
+least_busy(const struct topology *t, const struct route_request *r, bool of_second_choice)
 {
 	const struct member *best = NULL;
 	for (uint16_t i = 0; i < t->count; i++) {
 		const struct member *m = &t->member[i];
-		if (!is_fit(r, m))
+		if (!is_fit(r, m) || is_second_choice(m, r->lane) != of_second_choice)
 			continue;
 		if (best == NULL || (!r->in_order && is_preferred(r, m, best)))
 			best = m;
@@ -56,6 +63,25 @@ route_least_busy(const struct topology *t, const struct route_request *r)
 	if (best == NULL)
 		return (struct route){ .result = ROUTE_WAIT, .why = "no member is fit" };
 	return (struct route){ .result = ROUTE_MEMBER, .index = (uint16_t)(best - t->member) };
+}
+
+/*
+ * First those of whom nothing speaks against. One that merely has no room at the moment is there all the same: whoever comes next
+ * in line, a doubtful one or the leader, is not taken for that.
+ */
+static struct route
+route_least_busy(const struct topology *t, const struct route_request *r)
+{
+	struct route_request all = *r;
+	all.excluded = 0;
+	for (int second = 0; second < 2; second++) {
+		struct route found = least_busy(t, r, second);
+		if (found.result == ROUTE_MEMBER)
+			return found;
+		if (r->excluded && least_busy(t, &all, second).result == ROUTE_MEMBER)
+			return (struct route){ .result = ROUTE_WAIT, .why = "every member that is fit was tried already" };
+	}
+	return (struct route){ .result = ROUTE_REFUSE, .why = "no member is fit" };
 }
 
 static struct route
@@ -74,20 +100,20 @@ route_to_leader(const struct topology *t, const struct route_request *r)
 struct route
 route_choose(const struct topology *t, const struct route_request *r)
 {
-	if (t->is_plain)
-		return route_least_busy(t, r);
+	if (t->is_plain) {
+		struct route found = route_least_busy(t, r);
+		if (found.result == ROUTE_REFUSE)
+			found.result = ROUTE_WAIT;
+		return found;
+	}
 	if (r->lane == LANE_WRITE)
 		return route_to_leader(t, r);
 
 	struct route_request in_parallel = *r;
 	in_parallel.in_order = false;
 	struct route replica = route_least_busy(t, &in_parallel);
-	if (replica.result == ROUTE_MEMBER)
+	if (replica.result != ROUTE_REFUSE)
 		return replica;
-	/* One that merely has no room at the moment is there all the same: the leader is not the second choice. */
-	in_parallel.excluded = 0;
-	if (r->excluded && route_least_busy(t, &in_parallel).result == ROUTE_MEMBER)
-		return (struct route){ .result = ROUTE_WAIT, .why = "every replica was tried already" };
 	switch (r->fallback) {
 	case READ_FALLBACK_LEADER:
 		return route_to_leader(t, r);

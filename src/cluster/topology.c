@@ -80,7 +80,8 @@ member_differs(const struct member *a, const struct member *b)
 	       a->no_loadbalance != b->no_loadbalance || a->no_failover != b->no_failover ||
 	       a->patroni_says_leader != b->patroni_says_leader || a->server_says_writable != b->server_says_writable ||
 	       a->server_says_recovery != b->server_says_recovery || a->wants_session != b->wants_session ||
-	       a->is_lagging != b->is_lagging || strcmp(a->name, b->name) != 0 || strcmp(a->host, b->host) != 0 ||
+	       a->is_lagging != b->is_lagging || a->is_delayed != b->is_delayed || a->is_replay_paused != b->is_replay_paused ||
+	       clause_differs(a->why_doubted, b->why_doubted) || strcmp(a->name, b->name) != 0 || strcmp(a->host, b->host) != 0 ||
 	       clause_differs(a->why_not_read, b->why_not_read) || clause_differs(a->why_not_write, b->why_not_write);
 }
 

@@ -84,6 +84,7 @@ struct cluster {
 	char           *name;
 	char           *tag;              /* of log lines: "cluster main" */
 	struct known    known;
+	struct trail    trail;            /* of the leader's WAL */
 	struct place   *place[CLUSTER_MEMBERS_MAX]; /* by id; NULL: never given away */
 	struct source  *seeds;            /* configured URLs */
 	int             seed_count;
@@ -432,6 +433,7 @@ watch_take_listed(struct cluster *c, const struct patroni_member *m)
 	}
 	struct place *p = c->place[id];
 	p->absences = 0;
+	p->known.is_unlisted = false;
 	if (m->url[0] && strcmp(p->source.url, m->url) != 0) {
 		log_info(c->tag, "member %s: Patroni moved to %s", m->name, m->url);
 		source_stop(&p->source);
@@ -446,6 +448,7 @@ watch_take_absent(struct cluster *c, int id, uint64_t now_us)
 	struct place *p = c->place[id];
 	if (p->absences++ == 0)
 		p->absent_us = now_us;
+	p->known.is_unlisted = true;
 	const struct member *m = topology_member(c->topology, (uint16_t)id);
 	if (is_leader_id(c, id) || m == NULL)
 		return;
@@ -600,6 +603,8 @@ watch_on_status(const struct fetch_answer *answer, void *context)
 	m->failures = 0;
 	if (is_leader_id(c, p->id) && m->asked_us <= c->doubt_us) /* it was under way when the doubt came up */
 		watch_tick_at(c, c->ticked_us + POLL_FASTEST_US);
+	if (is_leader_id(c, p->id) && answer->status == 200)
+		trail_note(&c->trail, said.location, m->asked_us, c->known.limits.max_delay_us / (TRAIL_MARKS / 2));
 }
 
 static void
@@ -833,6 +838,7 @@ watch_configure(struct cluster *c, const struct cluster_config *config)
 	must(kind != CLUSTER_OF_PATRONI || c->fetcher != NULL);
 	c->known.kind = kind;
 	c->known.limits.max_lag_bytes = config->max_replica_lag_bytes;
+	c->known.limits.max_delay_us = config->max_replica_delay_us;
 	c->known.limits.poll_interval_us =
 		config->patroni_poll_interval_us ? config->patroni_poll_interval_us : POLL_INTERVAL_PRESET_US;
 	c->poll_timeout_us = config->patroni_timeout_us ? config->patroni_timeout_us : POLL_TIMEOUT_PRESET_US;
@@ -859,6 +865,7 @@ cluster_open(struct loop *loop, struct fetcher *fetcher, const struct cluster_co
 	snprintf(c->tag, room, "cluster %s", config->name);
 	c->known.cluster = c->name;
 	c->known.kind = kind_of(config);
+	c->known.trail = &c->trail;
 	c->tick = timer_new(loop, watch_on_tick, c);
 	c->publish = timer_new(loop, watch_on_publish, c);
 	c->leader_id_last = -1;

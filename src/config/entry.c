@@ -71,6 +71,10 @@ static const struct setting cluster_rows[] = {
 	  .type = SETTING_SIZE,
 	  .at = offsetof(struct draft, cluster.config.max_replica_lag_bytes),
 	  .text = "Instead of the setting of that name." },
+	{ .name = "max_replica_delay",
+	  .type = SETTING_DURATION_US,
+	  .at = offsetof(struct draft, cluster.config.max_replica_delay_us),
+	  .text = "Instead of the setting of that name." },
 	{ .name = "read_fallback",
 	  .type = SETTING_ENUM,
 	  .at = offsetof(struct draft, cluster.config.read_fallback),
@@ -291,6 +295,7 @@ entry_blank(enum entry_kind kind, const char *name, struct place at)
 							    .patroni_timeout_us = UINT64_MAX,
 							    .patroni_identity.tls_verify = (enum patroni_tls_verify)-1,
 							    .max_replica_lag_bytes = UINT64_MAX,
+							    .max_replica_delay_us = UINT64_MAX,
 							    .read_fallback = (enum read_fallback) - 1 };
 	if (kind == ENTRY_DATABASE)
 		d.database.config = (struct database_config){ .name = name,

@@ -138,6 +138,8 @@ make_cluster(struct loading *l, const struct draft *draft, struct cluster_config
 		c->patroni_timeout_us = s->patroni_timeout_us;
 	if (c->max_replica_lag_bytes == UINT64_MAX)
 		c->max_replica_lag_bytes = s->max_replica_lag_bytes;
+	if (c->max_replica_delay_us == UINT64_MAX)
+		c->max_replica_delay_us = s->max_replica_delay_us;
 	if (c->read_fallback == (enum read_fallback) - 1)
 		c->read_fallback = s->read_fallback;
 	fill_identity(&c->patroni_identity, &s->patroni_identity);
@@ -202,6 +204,7 @@ make_plain_cluster(struct config *config, struct cluster_config *c, const char *
 				      .patroni_poll_interval_us = config->settings.patroni_poll_interval_us,
 				      .patroni_timeout_us = config->settings.patroni_timeout_us,
 				      .max_replica_lag_bytes = config->settings.max_replica_lag_bytes,
+				      .max_replica_delay_us = config->settings.max_replica_delay_us,
 				      .read_fallback = config->settings.read_fallback };
 	for (struct view item; config_list_next(&hosts, &item);) {
 		struct host_config *host = &all[c->host_count++];

@@ -86,7 +86,7 @@ cluster_config_is_equal(const struct cluster_config *a, const struct cluster_con
 	    a->patroni_count != b->patroni_count || a->host_count != b->host_count ||
 	    a->patroni_poll_interval_us != b->patroni_poll_interval_us ||
 	    a->patroni_timeout_us != b->patroni_timeout_us || a->max_replica_lag_bytes != b->max_replica_lag_bytes ||
-	    a->read_fallback != b->read_fallback || !is_same_identity(&a->patroni_identity, &b->patroni_identity))
+	    a->max_replica_delay_us != b->max_replica_delay_us || a->read_fallback != b->read_fallback || !is_same_identity(&a->patroni_identity, &b->patroni_identity))
 		return false;
 	for (int i = 0; i < a->patroni_count; i++) {
 		if (!is_same(a->patroni[i], b->patroni[i]))

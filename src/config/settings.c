@@ -260,6 +260,12 @@ const struct setting setting_rows[] = {
 	  .type = SETTING_SIZE, .at = offsetof(struct settings, max_replica_lag_bytes),
 	  .preset = "16MB", .applies = APPLIES_ON_RELOAD,
 	  .text = "A replica that is further behind the leader gets no reads. 0 for no limit.", },
+	{ .name = "max_replica_delay",
+	  .group = "Cluster",
+	  .type = SETTING_DURATION_US, .at = offsetof(struct settings, max_replica_delay_us),
+	  .preset = "10s", .applies = APPLIES_ON_RELOAD,
+	  .text = "A replica that for longer has not replayed something that the leader wrote gets no reads, however little that is, "
+	          "nor does one whose replay is paused. One that has nothing to replay is never late. 0 for no limit.", },
 	{ .name = "read_fallback",
 	  .group = "Cluster",
 	  .type = SETTING_ENUM, .at = offsetof(struct settings, read_fallback), .words = read_fallback_words,

@@ -87,13 +87,16 @@ late_logins(const struct pool_member *at, const struct plan_view *v, uint64_t *a
 	return late;
 }
 
-/* One of several for this lane? `pass` 1: reads without a replica fall back to the leader. */
+/* One of several for this lane? `pass` 1: replicas that others are preferred to; 2: reads fall back to the leader. */
 static bool
 is_fit(const struct topology *t, uint16_t index, enum lane lane, int pass)
 {
 	if (t->is_plain)
 		return true;
-	return lane == LANE_READ && pass == 0 ? t->member[index].why_not_read == NULL : index == t->leader;
+	const struct member *m = &t->member[index];
+	if (lane == LANE_READ && pass < 2)
+		return m->why_not_read == NULL && (m->why_doubted != NULL) == (pass == 1);
+	return index == t->leader;
 }
 
 /*
@@ -107,7 +110,7 @@ is_served(const struct pool *p, enum lane lane, bool count_late, const struct pl
 	uint32_t coming = 0, late = 0;
 	int fit = 0;
 	uint64_t next_late_us = 0;
-	for (int pass = 0; pass < 2 && fit == 0; pass++)
+	for (int pass = 0; pass < 3 && fit == 0; pass++)
 		for (uint16_t i = 0; i < t->count; i++) {
 			if (!is_fit(t, i, lane, pass))
 				continue;

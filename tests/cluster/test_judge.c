@@ -15,6 +15,7 @@
 /* Members a, b, c (ids 0, 1, 2), the time, and the last judgement. */
 static struct known_member member[3];
 static struct known known;
+static struct trail trail;
 static struct topology *last;
 static uint64_t now_us;
 
@@ -27,8 +28,10 @@ begin(enum cluster_kind kind)
 	memset(member, 0, sizeof(member));
 	known = (struct known){
 		.cluster = "main", .kind = kind,
-		.limits = { .max_lag_bytes = 16 * MB, .poll_interval_us = POLL_US },
+		.limits = { .max_lag_bytes = 16 * MB, .max_delay_us = 10 * SECOND_US, .poll_interval_us = POLL_US },
+		.trail = &trail,
 	};
+	trail = (struct trail){ 0 };
 	for (int i = 0; i < 3; i++) {
 		snprintf(member[i].name, sizeof(member[i].name), "%c", 'a' + i);
 		snprintf(member[i].host, sizeof(member[i].host), "10.0.0.%d", i + 1);
@@ -714,6 +717,180 @@ START_TEST(an_unknown_lag_is_too_much_where_there_is_a_limit)
 }
 END_TEST
 
+/* A second goes by: all members are asked, and the leader has written up to `location`. */
+static void
+a_second_later(uint64_t location)
+{
+	uint64_t replayed[3] = { 0, member[1].said.replayed_location, member[2].said.replayed_location };
+	pass(SECOND_US);
+	leads(0, 1);
+	member[0].said.location = location;
+	trail_note(&trail, location, member[0].asked_us, 0);
+	for (int i = 1; i < 3; i++) {
+		follows(i, 1);
+		member[i].said.received_location = location; /* all of it arrives */
+		member[i].said.replayed_location = replayed[i];
+	}
+}
+
+START_TEST(a_replica_that_does_not_replay_what_little_there_is_gets_no_reads)
+{
+	a_healthy_cluster();
+	uint64_t location = 1000 * MB;
+	a_second_later(location);
+	location += 200; /* one small transaction, and nothing after it */
+	for (int second = 0; second <= 10; second++) {
+		a_second_later(location);
+		member[2].said.replayed_location = location;
+		ck_assert_ptr_null(judged(1)->why_not_read);
+		ck_assert_uint_eq(judged(1)->delay_us, (uint64_t)second * SECOND_US);
+	}
+	a_second_later(location);
+	says(judged(1)->why_not_read, "it has not replayed for too long what the leader wrote");
+	ck_assert(judged(1)->is_delayed);
+	ck_assert_ptr_null(judged(2)->why_not_read);
+	ck_assert_uint_eq(judged(2)->delay_us, 0);
+	/* it goes on, a step behind: it comes back when it is at three quarters */
+	location += 200;
+	a_second_later(location);
+	for (int second = 0; second < 9; second++)
+		a_second_later(location);
+	member[1].said.replayed_location = location - 200;
+	ck_assert_uint_eq(judged(1)->delay_us, 9 * SECOND_US);
+	ck_assert_ptr_nonnull(judged(1)->why_not_read);
+	member[1].said.replayed_location = location;
+	ck_assert_ptr_null(judged(1)->why_not_read);
+	known.limits.max_delay_us = 0;
+	member[1].said.replayed_location = 999 * MB;
+	ck_assert_ptr_null(judged(1)->why_not_read);
+	end();
+}
+END_TEST
+
+START_TEST(an_idle_cluster_is_no_stall)
+{
+	a_healthy_cluster();
+	for (int second = 0; second < 3600; second++)
+		a_second_later(1000 * MB);
+	ck_assert_uint_eq(judged(1)->delay_us, 0);
+	ck_assert_ptr_null(judged(1)->why_not_read);
+	a_second_later(1000 * MB + 40); /* the head of a new segment */
+	pass(60 * SECOND_US);
+	a_second_later(1000 * MB + 40);
+	ck_assert_uint_eq(judged(1)->delay_us, 0);
+	ck_assert_ptr_null(judged(1)->why_not_read);
+	a_second_later(1000 * MB + 4000); /* the first write in an hour */
+	ck_assert_uint_eq(judged(1)->delay_us, 0);
+	end();
+}
+END_TEST
+
+START_TEST(a_replica_whose_replay_is_paused_gets_no_reads)
+{
+	a_healthy_cluster();
+	member[1].said.is_replay_paused = true;
+	says(judged(1)->why_not_read, "its replay is paused");
+	known.limits.max_delay_us = 0;
+	says(judged(1)->why_not_read, "its replay is paused");
+	known.limits.max_lag_bytes = 0; /* old data are welcome */
+	ck_assert_ptr_null(judged(1)->why_not_read);
+	ck_assert(judged(1)->is_replay_paused);
+	end();
+}
+END_TEST
+
+START_TEST(a_replica_that_went_another_way_gets_no_reads)
+{
+	a_healthy_cluster();
+	follows(1, 1);
+	member[1].said.replayed_location = 990 * MB;
+	ck_assert_int_eq(leader(), 0);
+	/* a is dead, c leads from 999 MB on; b goes on to what a had written, and stands still there */
+	for (int i = 0; i < 5; i++) {
+		pass(SECOND_US);
+		leads(2, 2);
+		member[2].said.location = 999 * MB + (uint64_t)i;
+		follows(1, 1);
+		bool is_known = i > 0; /* at first it may be one that follows, and was asked a moment later */
+		ck_assert_msg((judged(1)->why_not_read != NULL) == is_known, "%d: %s", i, judged(1)->why_not_read);
+		ck_assert_int_eq(last->leader >= 0 ? last->member[last->leader].id : -1, 2);
+	}
+	says(judged(1)->why_not_read, "it is on an older timeline, beyond where the leader left that");
+	pass(SECOND_US);
+	leads(2, 2);
+	member[2].said.location = 999 * MB + 10;
+	follows(1, 1); /* Patroni takes a while to see the new timeline, but this one follows */
+	member[1].said.replayed_location = member[1].said.received_location = 999 * MB + 10;
+	ck_assert_ptr_null(judged(1)->why_not_read);
+	end();
+}
+END_TEST
+
+START_TEST(without_a_leader_the_last_one_is_still_the_measure)
+{
+	a_healthy_cluster();
+	ck_assert_int_eq(leader(), 0);
+	a_second_later(1100 * MB);
+	member[2].said.replayed_location = 1100 * MB;
+	ck_assert_int_eq(leader(), 0);
+	says(judged(1)->why_not_read, "its replay lags too far behind");
+	for (int i = 0; i < 60; i++) { /* nobody can have what only the dead one had */
+		pass(SECOND_US);
+		answer(0, 503, MEMBER_OTHER, MEMBER_STOPPED, 1);
+		follows(1, 1);
+		follows(2, 1);
+		member[1].said.replayed_location = 1000 * MB;
+		member[2].said.replayed_location = 1100 * MB;
+		ck_assert_int_eq(leader(), -1);
+		says(judged(1)->why_not_read, "its replay lags too far behind");
+		ck_assert_ptr_null(judged(2)->why_not_read);
+	}
+	member[1].said.replayed_location = 1100 * MB;
+	ck_assert_ptr_null(judged(1)->why_not_read);
+	end();
+}
+END_TEST
+
+START_TEST(a_doubt_is_no_verdict)
+{
+	a_healthy_cluster();
+	pass(MILLISECOND_US);
+	static const enum session_says signs[] = { SESSION_BROKE, SESSION_SHUTTING_DOWN };
+	for (size_t i = 0; i < 2; i++) {
+		pass(SECOND_US);
+		leads(0, 1);
+		follows(1, 1);
+		ck_assert_ptr_null(judged(1)->why_doubted);
+		session(1, signs[i]);
+		says(judged(1)->why_doubted, "a session on it broke off");
+		ck_assert_ptr_null(judged(1)->why_not_read);
+		ck_assert_ptr_null(judged(2)->why_doubted);
+		pass(2 * MILLISECOND_US);
+		follows(1, 1); /* asked after that, its Patroni calls it well */
+		ck_assert_ptr_null(judged(1)->why_doubted);
+	}
+	silent(1, 1);
+	says(judged(1)->why_doubted, "its Patroni did not answer the last time");
+	follows(1, 1);
+	member[1].is_unlisted = true;
+	says(judged(1)->why_doubted, "Patroni does not list it");
+	answer(1, 503, MEMBER_REPLICA, MEMBER_STOPPING, 1); /* a verdict needs no doubt */
+	ck_assert_ptr_null(judged(1)->why_doubted);
+	ck_assert_ptr_nonnull(judged(1)->why_not_read);
+	end();
+}
+END_TEST
+
+START_TEST(a_replica_that_was_promoted_takes_no_reads_even_if_patroni_has_not_noticed)
+{
+	a_healthy_cluster();
+	pass(MILLISECOND_US);
+	session(1, SESSION_WRITABLE);
+	says(judged(1)->why_not_read, "a session on it was told that it takes writes");
+	end();
+}
+END_TEST
+
 START_TEST(one_that_is_starting_is_no_measure)
 {
 	begin(CLUSTER_OF_PATRONI);
@@ -977,6 +1154,13 @@ main(void)
 		positions_of_different_moments_are_not_compared,
 		an_unknown_lag_is_too_much_where_there_is_a_limit,
 		without_a_leader_replicas_are_measured_against_who_has_most,
+		a_replica_that_does_not_replay_what_little_there_is_gets_no_reads,
+		an_idle_cluster_is_no_stall,
+		a_replica_whose_replay_is_paused_gets_no_reads,
+		a_replica_that_went_another_way_gets_no_reads,
+		without_a_leader_the_last_one_is_still_the_measure,
+		a_doubt_is_no_verdict,
+		a_replica_that_was_promoted_takes_no_reads_even_if_patroni_has_not_noticed,
 		one_that_is_starting_is_no_measure,
 		a_leader_that_is_gone_is_shown_as_nothing,
 		a_standby_cluster_serves_reads_and_has_no_leader,

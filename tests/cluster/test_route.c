@@ -163,6 +163,29 @@ START_TEST(one_living_replica_keeps_reads_off_the_leader)
 }
 END_TEST
 
+START_TEST(doubtful_replicas_are_the_second_choice)
+{
+	struct topology *t = a_cluster();
+	uint32_t busy[CLUSTER_MEMBERS_MAX] = { 0, 0, 900, 900 };
+	struct route_request r = { .lane = LANE_READ, .busy = busy, .fallback = READ_FALLBACK_REFUSE };
+	ck_assert_uint_eq(route_choose(t, &r).index, 1);
+	t->member[1].why_doubted = "a session on it broke off";
+	ck_assert_uint_eq(route_choose(t, &r).index, 2);
+	r.excluded = 1u << 2 | 1u << 3; /* the good ones are full: they are waited for */
+	ck_assert_int_eq(route_choose(t, &r).result, ROUTE_WAIT);
+	r.excluded = 0;
+	t->member[2].why_doubted = t->member[3].why_doubted = t->member[1].why_doubted;
+	ck_assert_uint_eq(route_choose(t, &r).index, 1); /* better than none, and than the leader */
+	t->member[2].why_doubted = NULL;
+	t->member[2].why_not_read = "its replay is paused";
+	ck_assert_uint_eq(route_choose(t, &r).index, 1);
+	t->member[0].why_doubted = "a session on it broke off"; /* nobody else can take writes */
+	r.lane = LANE_WRITE;
+	ck_assert_uint_eq(route_choose(t, &r).index, 0);
+	topology_unref(t);
+}
+END_TEST
+
 START_TEST(plain_members_serve_both_lanes)
 {
 	struct topology *t = a_cluster();
@@ -205,6 +228,7 @@ main(void)
 		without_a_replica_the_fallback_decides,
 		one_living_replica_keeps_reads_off_the_leader,
 		replicas_without_room_are_waited_for_and_do_not_send_reads_to_the_leader,
+		doubtful_replicas_are_the_second_choice,
 		plain_members_serve_both_lanes,
 		lanes_have_names,
 	};
