@@ -27,6 +27,11 @@ const struct lost_row lost_rows[] = {
 
 	/* ---- inside a transaction block ---- */
 
+	/* All was answered, for a Flush: the client has read COMMIT, or ROLLBACK, and only its Sync is to come. */
+	{ "committed, and told so, without a Sync", S(BLOCK) | S(OPEN) | S(COMMITS) | S(TOLD), S(OWED) | S(SEVERAL) | S(ENDS), LOST_DONE },
+	{ "rolled back, and told so, without a Sync", S(BLOCK) | S(OPEN) | S(ENDS) | S(TOLD), S(OWED) | S(SEVERAL), LOST_SKIP },
+	{ "in a transaction, which may have been committed, without a Sync", S(BLOCK) | S(OPEN) | S(MAY_END), S(OWED) | S(SKIPPING),
+	  LOST_UNKNOWN },
 	/* It was rolled back when the server ended. Drivers do not expect an error they have not asked for: it waits. */
 	{ "in a transaction, between two requests", S(BLOCK), S(OWED), LOST_LATER },
 	/* The server never saw the whole of it, so it was not run. The transaction is gone all the same. */

@@ -49,7 +49,7 @@ static bool
 is_told(const struct server *s)
 {
 	const struct owed_item *first = owed_first(&s->owed);
-	return s->has_completed && !s->has_failed && first && (first->what == OWED_SYNC || first->what == OWED_QUERY);
+	return s->has_completed && !s->has_failed && (first == NULL || first->what == OWED_SYNC || first->what == OWED_QUERY);
 }
 
 /* names: what has to be asked, with LOST_READS. */
@@ -241,6 +241,9 @@ settle_with(struct server *s, const char *why)
 		break;
 	case LOST_SKIP:
 	case LOST_DONE:
+		if (!(signs & LOST_OWED) && (signs & LOST_TOLD))
+			break; /* its Sync is answered without a server, and what comes before that is for the next one */
+		/* fallthrough */
 	case LOST_ABORTED:
 		is_told = add_answers(c, s, &b, row->verdict, why);
 		break;

@@ -141,6 +141,10 @@ CASES = [
     Case("extended commit, answered in part", run("COMMIT") + SYNC, Cut(b"C", "B"), "1 2 " + UNKNOWN, {1}, first=BEGUN),
     Case("extended commit, answered but for ReadyForQuery", run("COMMIT") + SYNC, READY, "1 2 C ZI", {1}, first=BEGUN),
     Case("extended rollback, answered in part", run("ROLLBACK") + SYNC, Cut(b"C", "B"), "1 2 " + NOT_DONE, {0}, first=BEGUN),
+    Case("commit, answered for a Flush", run("COMMIT") + FLUSH, Cut(b"C", "B", "passed"), "1 2 C", {1}, first=BEGUN, then=SYNC,
+         hears_then="ZI"),
+    Case("rollback, answered for a Flush", run("ROLLBACK") + FLUSH, Cut(b"C", "B", "passed"), "1 2 C", {0}, first=BEGUN,
+         then=SYNC, hears_then="ZI"),
     Case("an error in front of its Sync", run("INSERT INTO nowhere VALUES (1)") + FLUSH, Cut(b"E", "B", "passed"), "E42P01", {0},
          then=run(INSERT) + SYNC, hears_then="ZI"),
     # Pipelines.
