@@ -163,7 +163,7 @@ def test_a_server_that_closes_in_the_middle_of_a_row(sluices: Start, backend: st
 
     with Scene(sluices, backend, script) as scene:
         with scene.login() as client:
-            client.send(wire.query("SELECT please"))
+            client.send(wire.query("INSERT please"))
             if stays:
                 assert client.error()["C"] == "08007" and client.ask("SELECT next") == [[b"fake"]]
             else:
@@ -201,7 +201,7 @@ def test_a_server_that_goes_takes_no_client_with_it(sluices: Start, backend: str
         session.send(fake.error("57P01", "terminating connection due to administrator command", "FATAL"))
 
     with Scene(sluices, backend, script) as scene, scene.login() as client:
-        error = client.send(wire.query("SELECT 1")).error()
+        error = client.send(wire.query("INSERT something")).error()
         assert (error["C"], error["D"]) == ("08007", "The server said: terminating connection due to administrator command")
 
 
