@@ -9,8 +9,8 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/rand.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/must.h"
 
@@ -126,7 +126,7 @@ digest_md5_hex(const struct view *parts, size_t count, char out[33])
 void
 digest_random(uint8_t *out, size_t n)
 {
-	must(RAND_bytes(out, (int)n) == 1);
+	must(getentropy(out, n) == 0);
 }
 
 bool

@@ -6,9 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <openssl/rand.h>
-
 #include "base/clock.h"
+#include "auth/digest.h"
 #include "auth/throttle.h"
 #include "base/heap.h"
 #include "base/log.h"
@@ -159,7 +158,7 @@ proxy_new(struct config *config, char **environment, struct text *why)
 	x->scram_cache = scram_cache_new(SCRAM_CACHE_ENTRIES);
 	x->throttle = throttle_new();
 	x->started_us = x->stats_us = clock_now_us();
-	must(RAND_bytes(x->cancel_secret, sizeof(x->cancel_secret)) == 1);
+	digest_random(x->cancel_secret, sizeof(x->cancel_secret));
 	struct list *lists[] = { &x->loads, &x->pools, &x->dirty_pools, &x->clients, &x->logins, &x->servers, &x->closed_clients,
 		                 &x->closed_servers, &x->cancels, &x->closed_cancels, &x->peers, &x->closed_passings,
 		                 &x->console_waits, &x->probes, &x->closed_probes };
