@@ -190,7 +190,11 @@ write_plain(struct stream *s, struct iovec *piece, unsigned count)
 	                       : sendmsg(s->fd, &m, MSG_NOSIGNAL);
 	if (n >= 0)
 		return (size_t)n;
-	if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS)
+	if (errno == EINTR || errno == ENOBUFS) { /* nothing that epoll would tell the end of */
+		stream_ask_again(s);
+		return 0;
+	}
+	if (errno == EAGAIN || errno == EWOULDBLOCK)
 		return 0;
 	stream_break(s, errno);
 	return SIZE_MAX;
@@ -227,16 +231,8 @@ stream_flush(struct stream *s)
 	if (g == NULL)
 		return;
 	must(s->pending.n == 0);
-	size_t total = g->bytes, done;
-	if (s->ssl)
-		done = stream_tls_write(s, gather_joined(s->loop, g));
-	else
-		done = write_plain(s, g->piece, g->count);
-	if (done == SIZE_MAX) {
-		gather_release(s);
-		return;
-	}
-	if (done < total) {
+	size_t done = s->ssl ? stream_tls_write(s, gather_joined(s->loop, g)) : write_plain(s, g->piece, g->count);
+	if (done < g->bytes) {
 		for (unsigned i = 0; i < g->count; i++) {
 			struct view left = view_of(g->piece[i].iov_base, g->piece[i].iov_len);
 			size_t skip = done < left.n ? done : left.n;
@@ -258,7 +254,7 @@ stream_unsend(struct stream *s, uint64_t sends)
 	return true;
 }
 
-static struct gather *
+static inline struct gather *
 gather_take(struct stream *s)
 {
 	struct loop *loop = s->loop;
@@ -344,56 +340,76 @@ stream_put(struct stream *s, struct view v)
 
 /* ---- receiving ---- */
 
+static void
+read_nothing(struct stream *s, ssize_t n)
+{
+	s->is_readable = n < 0 && errno == EINTR;
+	if (n == 0)
+		stream_end(s, STREAM_END_EOF, "connection closed");
+	else if (errno == EINTR)
+		stream_ask_again(s);
+	else if (errno != EAGAIN && errno != EWOULDBLOCK)
+		stream_end_errno(s, STREAM_END_ERROR, errno);
+}
+
 /* Read into p; 0: nothing now or ended. */
-static size_t
+static inline size_t
 read_some(struct stream *s, uint8_t *p, size_t room)
 {
 	s->loop->receives++;
 	if (s->ssl)
 		return stream_tls_read(s, p, room);
 	ssize_t n = recv(s->fd, p, room, 0);
-	s->is_readable = (n > 0 && s->is_cut) || n == (ssize_t)room;
-	if (n > 0)
-		return (size_t)n;
-	if (n == 0)
-		stream_end(s, STREAM_END_EOF, "connection closed");
-	else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-		stream_end_errno(s, STREAM_END_ERROR, errno);
-	return 0;
+	if (n <= 0) {
+		read_nothing(s, n);
+		return 0;
+	}
+	s->is_readable = s->is_cut || n == (ssize_t)room;
+	return (size_t)n;
 }
 
-/*
- * Give the owner everything there is: v, which lies in loop->in or is the whole of s->rest. Keep what it leaves.
- */
-static void
-handle_input(struct stream *s, struct view v)
+/* Give the owner everything there is; answers how much of it was consumed. */
+static inline size_t
+give(struct stream *s, struct view v)
 {
-	bool is_rest = v.p == s->rest.p;
 	s->is_in_handler = true;
 	size_t used = s->ops->on_data(s->owner, v);
 	s->is_in_handler = false;
 	must(used <= v.n);
 	loop_flush(s->loop); /* before the input goes that the gathered pieces lie in */
-	if (s->fd < 0) {
+	return used;
+}
+
+/* The whole of s->rest. */
+static void
+handle_rest(struct stream *s)
+{
+	size_t used = give(s, buf_view(&s->rest));
+	if (s->fd < 0 || used == s->rest.n)
 		buf_free(&s->rest);
+	else
+		buf_drop_front(&s->rest, used);
+}
+
+static void
+keep(struct stream *s, struct view left)
+{
+	buf_free(&s->rest); /* its bytes were copied to the front of what was handled */
+	if (s->fd < 0 || left.n == 0)
 		return;
-	}
-	if (is_rest) {
-		if (used == s->rest.n)
-			buf_free(&s->rest);
-		else
-			buf_drop_front(&s->rest, used);
-		return;
-	}
-	if (s->rest.p)
-		buf_free(&s->rest); /* its bytes were copied to the front of v */
-	if (used < v.n) {
-		if (!buf_try_reserve(&s->rest, v.n - used)) {
-			stream_end(s, STREAM_END_MEMORY, "no memory to keep a message");
-			return;
-		}
-		buf_add(&s->rest, view_from(v, used));
-	}
+	if (buf_try_reserve(&s->rest, left.n))
+		buf_add(&s->rest, left);
+	else
+		stream_end(s, STREAM_END_MEMORY, "no memory to keep a message");
+}
+
+/* What lies in loop->in, with the rest in front of it. */
+static inline void
+handle_input(struct stream *s, struct view v)
+{
+	size_t used = give(s, v);
+	if (used < v.n || s->rest.p)
+		keep(s, view_from(v, used));
 }
 
 /* Whether anything came. */
@@ -418,11 +434,34 @@ receive(struct stream *s)
 		if (n == 0)
 			return false;
 		s->rest.n += n;
-		handle_input(s, buf_view(&s->rest));
+		handle_rest(s);
 	}
 	if (s->fd >= 0 && !s->is_ended && !is_held(s) && may_read_on(s))
 		stream_ask_again(s);
 	return true;
+}
+
+static void
+write_pending(struct stream *s)
+{
+	size_t done;
+	if (s->ssl) {
+		done = stream_tls_write(s, buf_view(&s->pending));
+	} else {
+		struct iovec all = { .iov_base = s->pending.p, .iov_len = s->pending.n };
+		done = write_plain(s, &all, 1);
+	}
+	if (done == SIZE_MAX)
+		return;
+	buf_drop_front(&s->pending, done);
+	if (s->pending.n > 0)
+		return;
+	buf_free(&s->pending);
+	stream_watch(s, false);
+	if (s->is_blocked) {
+		s->is_blocked = false;
+		s->ops->on_drained(s->owner);
+	}
 }
 
 /* Sending failed. What the peer said before it left (a FATAL, perhaps) is still worth hearing. */
@@ -450,7 +489,16 @@ stream_handle_again(struct stream *s)
 		end_broken(s);
 		return;
 	}
-	if (s->fd < 0 || s->is_ended || s->is_in_handshake)
+	if (s->fd < 0 || s->is_ended)
+		return;
+	if (s->is_in_handshake) { /* begun in the handler of what came together with the end */
+		if (s->is_readable)
+			stream_tls_step(s);
+		return;
+	}
+	if (s->pending.n > 0)
+		write_pending(s);
+	if (s->fd < 0 || s->is_ended)
 		return;
 	if (has_left(s)) {
 		stream_end(s, STREAM_END_EOF, "connection closed");
@@ -460,7 +508,7 @@ stream_handle_again(struct stream *s)
 		return;
 	if (s->rest.n > 0) {
 		size_t before = s->rest.n;
-		handle_input(s, buf_view(&s->rest));
+		handle_rest(s);
 		if (s->fd < 0 || is_held(s) || s->is_ended)
 			return;
 		if (s->rest.n < before && may_read_on(s))
@@ -545,29 +593,6 @@ connect_done(struct stream *s)
 	}
 	stream_watch(s, false);
 	s->ops->on_open(s->owner);
-}
-
-static void
-write_pending(struct stream *s)
-{
-	size_t done;
-	if (s->ssl) {
-		done = stream_tls_write(s, buf_view(&s->pending));
-	} else {
-		struct iovec all = { .iov_base = s->pending.p, .iov_len = s->pending.n };
-		done = write_plain(s, &all, 1);
-	}
-	if (done == SIZE_MAX)
-		return;
-	buf_drop_front(&s->pending, done);
-	if (s->pending.n > 0)
-		return;
-	buf_free(&s->pending);
-	stream_watch(s, false);
-	if (s->is_blocked) {
-		s->is_blocked = false;
-		s->ops->on_drained(s->owner);
-	}
 }
 
 static void

@@ -46,6 +46,8 @@ stream_tls_write(struct stream *s, struct view v)
 			continue;
 		}
 		int error = SSL_get_error(s->ssl, 0);
+		if (error == SSL_ERROR_WANT_WRITE && (errno == EINTR || errno == ENOBUFS))
+			stream_ask_again(s); /* nothing that epoll would tell the end of */
 		if (error == SSL_ERROR_WANT_WRITE || error == SSL_ERROR_WANT_READ)
 			return done;
 		stream_break(s, error == SSL_ERROR_SYSCALL && errno ? errno : ECONNRESET);

@@ -178,6 +178,31 @@ START_TEST(the_first_bytes_of_direct_tls_may_have_been_read_already)
 }
 END_TEST
 
+static size_t
+begin_tls_on_data(void *owner, struct view in)
+{
+	struct end *e = owner;
+	ck_assert(stream_start_tls_server(&e->stream, server_side, (struct view){ 0 }));
+	return in.n;
+}
+
+START_TEST(who_asks_for_tls_and_leaves_at_once_is_not_waited_for)
+{
+	static const struct stream_ops ops = { end_on_open, begin_tls_on_data, end_on_end, end_on_blocked, end_on_drained };
+	struct end a = { .loop = NULL };
+	int fd[2];
+	begin(&(struct tls_files){ 0 });
+	two_fds(true, fd);
+	a.loop = loop;
+	stream_open(&a.stream, loop, fd[0], &ops, &a);
+	ck_assert_int_eq(write(fd[1], "S", 1), 1);
+	shutdown(fd[1], SHUT_WR); /* epoll tells of both at once, and then no more */
+	turn_until(loop, a.ended == 1);
+	close(fd[1]);
+	finish(&a, NULL);
+}
+END_TEST
+
 START_TEST(who_does_not_name_the_protocol_is_known_for_it)
 {
 	struct end a, b;
@@ -486,6 +511,7 @@ main(void)
 		megabytes_pass_with_pauses_and_small_buffers,
 		what_openssl_holds_is_handled_after_a_pause_without_the_socket,
 		the_first_bytes_of_direct_tls_may_have_been_read_already,
+		who_asks_for_tls_and_leaves_at_once_is_not_waited_for,
 		who_does_not_name_the_protocol_is_known_for_it,
 		a_watched_pause_sees_the_peer_leave_through_tls,
 		the_authority_and_the_name_are_checked_as_asked_for,
