@@ -31,7 +31,7 @@ extern enum log_level log_level_now; /* read only: so that a line not wanted cos
 
 #define log_at(level, tag, ...)                                                                                        \
 	do {                                                                                                            \
-		if ((level) <= log_level_now)                                                                            \
+		if (__builtin_expect((level) <= log_level_now, (level) < LOG_LEVEL_DEBUG))                               \
 			log_write(level, tag, __VA_ARGS__);                                                              \
 	} while (0)
 

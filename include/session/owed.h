@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/must.h"
+
 struct named;
 struct statement;
 
@@ -83,8 +85,44 @@ owed_ends_with_ready(enum owed_what what)
 	return what >= OWED_SYNC;
 }
 
-void owed_push(struct owed *o, struct owed_item item);
-struct owed_item owed_pop(struct owed *o);       /* the first; the caller fini's it */
+/* What the counts are the sums of. */
+static inline void
+owed_count(struct owed *o, const struct owed_item *item, int by)
+{
+	o->readies += (uint32_t)(owed_ends_with_ready(item->what) ? by : 0);
+	o->tentative += (uint32_t)(item->named || item->statement || item->is_unnamed ? by : 0);
+}
+
+void owed_grow(struct owed *o);
+
+/* Every message of every client comes in here and goes out below: they have to inline. */
+static inline void
+owed_push(struct owed *o, struct owed_item item)
+{
+	if (o->count == o->room)
+		owed_grow(o);
+	o->ring[(o->at + o->count++) & (o->room - 1)] = item;
+	owed_count(o, &item, +1);
+	if (item.what == OWED_SYNC)
+		o->is_skipping = false; /* what comes behind it is looked at again */
+	if (owed_ends_with_ready(item.what))
+		o->is_open = false;
+	else if (item.to != OWED_BY_US && item.what != OWED_COPY_END)
+		o->is_open = true;
+}
+
+/* The first; the caller fini's it. */
+static inline struct owed_item
+owed_pop(struct owed *o)
+{
+	must(o->count > 0);
+	struct owed_item item = o->ring[o->at];
+	o->at = (o->at + 1) & (o->room - 1);
+	o->count--;
+	owed_count(o, &item, -1);
+	return item;
+}
+
 struct owed_item owed_pop_last(struct owed *o);
 void owed_remove(struct owed *o, uint32_t i);    /* one that holds no references */
 void owed_item_fini(struct owed_item *item);     /* lets its references go */

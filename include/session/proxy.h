@@ -89,6 +89,7 @@ struct proxy {
 	bool is_hurried;                 /* no patience at all */
 
 	struct list loads;               /* struct cluster_load */
+	bool is_holding;                 /* one of them is between two leaders, or about to be: hold_settle() has work */
 	struct failovers *failovers;
 	struct database *databases;      /* by name */
 	struct role *roles;

@@ -4,7 +4,8 @@
 #include <stdbool.h>
 #include <time.h>
 
-static uint64_t now_us, timers_us;
+uint64_t clock_coarse_us;
+static uint64_t timers_us;
 static bool is_set; /* by a test */
 
 static uint64_t
@@ -15,20 +16,12 @@ read_us(clockid_t id)
 	return (uint64_t)ts.tv_sec * SECOND_US + (uint64_t)ts.tv_nsec / 1000;
 }
 
-uint64_t
-clock_now_us(void)
-{
-	if (now_us == 0)
-		clock_update();
-	return now_us;
-}
-
 void
 clock_update(void)
 {
 	timers_us = read_us(CLOCK_MONOTONIC);
 	if (!is_set)
-		now_us = timers_us;
+		clock_coarse_us = timers_us;
 }
 
 uint64_t
@@ -40,7 +33,7 @@ clock_timers_us(void)
 uint64_t
 clock_exact_us(void)
 {
-	return is_set ? now_us : read_us(CLOCK_MONOTONIC);
+	return is_set ? clock_coarse_us : read_us(CLOCK_MONOTONIC);
 }
 
 uint64_t
@@ -59,5 +52,5 @@ void
 clock_set(uint64_t us)
 {
 	is_set = true;
-	now_us = us;
+	clock_coarse_us = us;
 }

@@ -159,11 +159,27 @@ member_take(const struct pool_member *at, bool for_write, uint64_t check_delay_u
 	return NULL;
 }
 
+/* Where there is nothing to choose from: the leader, or a single host. NULL: route_choose() has to be asked. */
+static const struct member *
+only_choice(const struct cluster_load *load, enum lane lane)
+{
+	const struct topology *t = load->topology;
+	if (t->is_plain)
+		return t->count == 1 && t->member[0].why_not_write == NULL && t->member[0].why_not_read == NULL ? &t->member[0] : NULL;
+	return lane == LANE_WRITE && !load->is_closed ? topology_leader(t) : NULL;
+}
+
 struct slot *
 pool_take(struct pool *p, enum lane lane, uint64_t check_delay_us, bool round_robin, uint64_t now_us)
 {
 	struct cluster_load *load = p->database->load;
 	const struct topology *t = load->topology;
+	const struct member *only = only_choice(load, lane);
+	if (only && p->at[only->id]) {
+		struct slot *s = member_take(p->at[only->id], lane == LANE_WRITE && !t->is_plain, check_delay_us, round_robin, now_us);
+		if (s)
+			return s;
+	}
 	struct route_request request = {
 		.lane = lane,
 		.fallback = load->read_fallback,

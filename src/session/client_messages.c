@@ -79,22 +79,27 @@ drop(struct client *c, const struct frame *f, struct view all)
 	c->in_goes = false;
 }
 
+/* The server will ignore the message, so nothing is owed for it, and what it was to change is not changed. */
 static void
+owe_nothing(struct client *c, struct owed_item item)
+{
+	if (owed_ends_with_ready(item.what))
+		c->link->keeps_all = false; /* no ReadyForQuery for it: they could not be counted */
+	if (item.named && item.what == OWED_CLOSE)
+		named_list(&c->statements, item.named);
+	else if (item.named && item.what == OWED_PARSE)
+		named_unlist(&c->statements, item.named);
+	owed_item_fini(&item);
+}
+
+static inline void
 owe(struct client *c, struct owed_item item)
 {
 	struct owed *o = &c->link->owed;
-	if (o->is_skipping && !(item.what == OWED_SYNC)) {
-		if (owed_ends_with_ready(item.what))
-			c->link->keeps_all = false; /* no ReadyForQuery for it: they could not be counted */
-		/* The server will ignore the message, so nothing is owed for it, and what it was to change is not changed. */
-		if (item.named && item.what == OWED_CLOSE)
-			named_list(&c->statements, item.named);
-		else if (item.named && item.what == OWED_PARSE)
-			named_unlist(&c->statements, item.named);
-		owed_item_fini(&item);
-		return;
-	}
-	owed_push(o, item);
+	if (__builtin_expect(o->is_skipping && item.what != OWED_SYNC, 0))
+		owe_nothing(c, item);
+	else
+		owed_push(o, item);
 }
 
 /* Are names of statements translated, or is one server the client's for good? Those it has stay so if the mode changes. */
@@ -653,7 +658,7 @@ client_handle(struct client *c, struct view in)
 			continue;
 		}
 		struct frame f;
-		enum frame_result r = frame_peek(view_from(in, at), max, &f);
+		enum frame_result r = frame_peek((struct view){ in.p + at, in.n - at }, max, &f);
 		if (r == FRAME_SHORT)
 			break;
 		const struct client_rule *rule = &client_rules[(uint8_t)f.type & 127];

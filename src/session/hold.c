@@ -205,6 +205,8 @@ enter(struct hold *h, enum hold_state to, const char *why)
 	log_debug(h->tag, "writes: %s -> %s: %s", before->name, now->name, why);
 	h->state = to;
 	h->since_us = clock_now_us();
+	if (to > HOLD_STEADY)
+		h->proxy->is_holding = true; /* until hold_settle() finds it is over */
 	h->load->is_closed = now->is_closed;
 	if (!now->is_holding)
 		h->held_us = 0;

@@ -131,11 +131,13 @@ is_over(const struct hold *h)
 void
 hold_settle(struct proxy *x)
 {
-	list_each(&x->loads, n, after) /* in each turn: not a step more than needed */
+	bool is_any = false;
+	list_each(&x->loads, n, after)
 	{
 		struct hold *h = node_owner(n, struct cluster_load, node)->hold;
 		if (h->switchover)
 			switchover_settle(h->switchover);
+		is_any = is_any || h->switchover || h->state > HOLD_STEADY;
 		if (h->state <= HOLD_STEADY)
 			continue;
 		uint32_t count = h->event.patroni_us ? 0 : hold_count(h);
@@ -144,4 +146,5 @@ hold_settle(struct proxy *x)
 		if (is_over(h))
 			hold_happens(h, HOLD_ON_SERVED, "nobody waits any more");
 	}
+	x->is_holding = is_any; /* most turns of most days: not even a look at each cluster */
 }

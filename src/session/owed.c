@@ -14,15 +14,8 @@ owed_at(const struct owed *o, uint32_t i)
 	return &o->ring[(o->at + i) & (o->room - 1)];
 }
 
-static void
-count(struct owed *o, const struct owed_item *item, int by)
-{
-	o->readies += (uint32_t)(owed_ends_with_ready(item->what) ? by : 0);
-	o->tentative += (uint32_t)(item->named || item->statement || item->is_unnamed ? by : 0);
-}
-
-static void
-grow(struct owed *o)
+void
+owed_grow(struct owed *o)
 {
 	uint32_t room = o->room ? o->room * 2 : 8;
 	struct owed_item *ring = heap_alloc(room * sizeof(*ring));
@@ -34,38 +27,12 @@ grow(struct owed *o)
 	o->at = 0;
 }
 
-void
-owed_push(struct owed *o, struct owed_item item)
-{
-	if (o->count == o->room)
-		grow(o);
-	o->ring[(o->at + o->count++) & (o->room - 1)] = item;
-	count(o, &item, +1);
-	if (item.what == OWED_SYNC)
-		o->is_skipping = false; /* what comes behind it is looked at again */
-	if (owed_ends_with_ready(item.what))
-		o->is_open = false;
-	else if (item.to != OWED_BY_US && item.what != OWED_COPY_END)
-		o->is_open = true;
-}
-
-struct owed_item
-owed_pop(struct owed *o)
-{
-	must(o->count > 0);
-	struct owed_item item = o->ring[o->at];
-	o->at = (o->at + 1) & (o->room - 1);
-	o->count--;
-	count(o, &item, -1);
-	return item;
-}
-
 struct owed_item
 owed_pop_last(struct owed *o)
 {
 	struct owed_item item = *owed_at(o, o->count - 1);
 	o->count--;
-	count(o, &item, -1);
+	owed_count(o, &item, -1);
 	return item;
 }
 
@@ -81,7 +48,7 @@ owed_item_fini(struct owed_item *item)
 void
 owed_remove(struct owed *o, uint32_t i)
 {
-	count(o, owed_at(o, i), -1);
+	owed_count(o, owed_at(o, i), -1);
 	for (; i + 1 < o->count; i++)
 		*owed_at(o, i) = *owed_at(o, i + 1);
 	o->count--;

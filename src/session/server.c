@@ -295,7 +295,8 @@ server_release(struct server *s)
 	s->question = QUESTION_NONE;
 	if (pool_waiting(p) > 0)
 		proxy_dirty(x, p);
-	proxy_dirty_neighbours(x, p);
+	if (p->rules.max_db_connections > 0 || p->rules.max_user_connections > 0)
+		proxy_dirty_neighbours(x, p);
 }
 
 /* The last answer to a question of ours is in. */

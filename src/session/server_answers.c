@@ -1,7 +1,8 @@
 /*
  * session/server_answers.c - whom each answer of a server goes to.
  *
- *   server_answers_on_data ─► server_rules[letter] ─► pass to the linked client, or to nobody, as the queue of what is owed says
+ *   server_answers_on_data ─► pass_plain: as many messages as do no more than pass, in one piece to the linked client
+ *                          └► server_rules[letter] ─► pass to that client, or to nobody, as the queue of what is owed says
  *
  * Messages are passed as they arrive; only those that change what we know are waited for until they are whole.
  * Invariant: nothing is passed to a client but the answer to its own message, in its turn.
@@ -281,7 +282,8 @@ server_run_ready(struct server *s, const struct frame *f, struct view all)
 		count_ready(s, s->link);
 		s->has_spoken = s->has_failed = s->has_completed = s->may_unsay = false;
 	}
-	link_pop_ours(s);
+	if (owed_is_ours(&s->owed))
+		link_pop_ours(s);
 	go_on(s->link);
 	if (!owed_is_empty(&s->owed)) {
 		s->kept_answered += goes;
@@ -513,6 +515,69 @@ server_pass_rest(struct server *s, struct view part)
 		link_part(s);
 }
 
+/*
+ * Most answers change nothing but what is owed: which letters that holds for, as long as this is owed first. FOR(..) of what they
+ * are a part of the answer to, and of what they are its end.
+ */
+static const struct {
+	uint16_t part, end;
+} plain_answers[256] = {
+	[BE_PARSE_COMPLETE] = { .end = FOR(PARSE) },
+	[BE_BIND_COMPLETE] = { .end = FOR(BIND) },
+	[BE_PARAMETER_DESCRIPTION] = { .part = FOR(DESCRIBE) },
+	[BE_ROW_DESCRIPTION] = { .part = FOR(QUERY), .end = FOR(DESCRIBE) },
+	[BE_NO_DATA] = { .end = FOR(DESCRIBE) },
+	[BE_DATA_ROW] = { .part = FOR(QUERY) | FOR(EXECUTE) },
+	[BE_COPY_DATA] = { .part = FOR(QUERY) | FOR(EXECUTE) },
+	[BE_COMMAND_COMPLETE] = { .part = FOR(QUERY), .end = FOR(EXECUTE) },
+};
+
+/* The bytes of the first message in there, if it is one of these and here whole; else 0. */
+static inline size_t
+plain_size(struct view in, unsigned owed)
+{
+	if (in.n <= FRAME_HEAD_BYTES || !((plain_answers[in.p[0]].part | plain_answers[in.p[0]].end) & owed))
+		return 0;
+	if (in.p[0] == BE_COMMAND_COMPLETE && in.p[FRAME_HEAD_BYTES] == 'D') /* perhaps DISCARD ALL or DEALLOCATE ALL */
+		return 0;
+	uint32_t length = load_be32(in.p + 1);
+	return length >= 4 && length < in.n ? 1 + (size_t)length : 0;
+}
+
+/*
+ * All such answers that are here whole, one behind the other, go to the client in one piece. Answers how many bytes; where it
+ * stops, the rules judge. They would do the same with each of these messages, for five times the work.
+ */
+static size_t
+pass_plain(struct server *s, struct view in)
+{
+	if (s->link == NULL || s->state != SERVER_LINKED || s->is_copy_in || s->loose_syncs > 0)
+		return 0;
+	size_t at = 0;
+	const struct owed_item *first = owed_first(&s->owed);
+	while (first && first->to == OWED_TO_CLIENT && !first->named && !first->statement) {
+		uint8_t letter = at < in.n ? in.p[at] : 0;
+		unsigned owed = 1u << first->what;
+		size_t n = plain_size((struct view){ in.p + at, in.n - at }, owed);
+		if (n == 0)
+			break;
+		at += n;
+		if (letter == BE_COMMAND_COMPLETE)
+			s->has_completed = true;
+		if (plain_answers[letter].end & owed) {
+			owed_pop(&s->owed);
+			first = owed_first(&s->owed);
+		}
+	}
+	if (at == 0)
+		return 0;
+	stream_send(&s->link->stream, view_of(in.p, at));
+	s->has_spoken = true;
+	if (owed_is_ours(&s->owed))
+		link_pop_ours(s);
+	return at;
+}
+
 size_t
 server_answers_on_data(void *owner, struct view in)
 {
@@ -533,8 +598,14 @@ server_answers_on_data(void *owner, struct view in)
 			server_pass_rest(s, part);
 			continue;
 		}
+		struct view rest = { in.p + at, in.n - at };
+		size_t plain = pass_plain(s, rest);
+		if (plain > 0) {
+			at += plain;
+			continue;
+		}
 		struct frame f;
-		enum frame_result r = frame_peek(view_from(in, at), UINT32_MAX, &f);
+		enum frame_result r = frame_peek(rest, UINT32_MAX, &f);
 		if (r == FRAME_SHORT)
 			break;
 		const struct server_rule *rule = &server_rules[in.p[at] & 127];

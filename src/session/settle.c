@@ -128,7 +128,8 @@ proxy_settle(void *context)
 {
 	struct proxy *x = context;
 	struct node *n;
-	hold_look(x);
+	if (x->is_holding)
+		hold_look(x);
 	while ((n = list_first(&x->dirty_pools)) != NULL) {
 		struct pool *p = node_owner(n, struct pool, dirty);
 		node_remove(n);
@@ -140,7 +141,8 @@ proxy_settle(void *context)
 		if (plan.again_us)
 			replan_at(x, plan.again_us);
 	}
-	hold_settle(x);
+	if (x->is_holding)
+		hold_settle(x);
 	if (x->state == PROXY_SUSPENDED)
 		suspend_settle(x);
 	if (x->auth_query_wants_run)
@@ -177,6 +179,9 @@ proxy_reap(void *context)
 {
 	struct proxy *x = context;
 	struct node *n;
+	if ((x->closed_clients.count | x->closed_servers.count | x->closed_cancels.count | x->closed_passings.count |
+	     x->closed_probes.count) == 0)
+		return;
 	while ((n = list_first(&x->closed_clients)) != NULL)
 		client_free(node_owner(n, struct client, node));
 	while ((n = list_first(&x->closed_servers)) != NULL)

@@ -350,6 +350,7 @@ switchover_begin(struct proxy *x, struct cluster_load *load, const struct switch
 	switchover_free(h->switchover);
 	struct switchover *s = h->switchover = heap_alloc(sizeof(*s));
 	s->proxy = x;
+	x->is_holding = true;
 	s->load = load;
 	s->number = ++x->failovers->switchovers;
 	s->by = order->by;
