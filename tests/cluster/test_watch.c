@@ -579,6 +579,8 @@ pass_minutes_and_seconds(int minutes, int seconds)
 		for (int i = 0; i < MEMBERS; i++)
 			polls_before[i] = patroni[i].polls;
 		turn_until(loop, is_polled, SECOND_US);
+		for (int i = 0; i < 20; i++) /* listings that are under way shall not be late by the clock that is set here */
+			loop_turn(loop, false);
 	}
 }
 
