@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/view.h"
+#include "wire/message.h"
 
 /* What is known. What is not known is set as it is worst: LOST_EXECUTES and LOST_MAY_END set, all that helps unset. */
 enum lost_sign {
@@ -37,8 +38,9 @@ enum lost_sign {
 	LOST_TOLD     = 1 << 17, /* nothing of the answer is missing but ReadyForQuery, and all of it was good */
 	LOST_COMMITS  = 1 << 18, /* it is one statement that is committed, or rolled back, before its CommandComplete is sent */
 	LOST_READS    = 1 << 19, /* all of it is harmless if what it names only reads, which a catalog can tell */
+	LOST_BROKEN_OFF = 1 << 20, /* the server said that it broke off what it was asked first, before any of it could commit */
 };
-enum { LOST_SIGNS = 20 };
+enum { LOST_SIGNS = 21 };
 
 enum lost_verdict {
 	LOST_HOLD,      /* nothing is lost: as if there had never been a server */
@@ -73,6 +75,12 @@ const char *lost_verdict_name(enum lost_verdict verdict); /* for the log */
 /* Of a FATAL: is the server being lost, or does it concern this session alone (then its client reads it as it is)? */
 bool lost_is_of_server(const char *severity, const char *sqlstate); /* may it be the end of the whole server? */
 bool lost_is_meant(const char *severity, const char *sqlstate);
+/*
+ * Does this error stand in the place of a statement's answer because the statement was broken off, and its transaction rolled back?
+ * ProcessInterrupts() says 57P01 where a statement may be interrupted; from where a commit begins until its CommandComplete is
+ * said nothing may. (Who waits for a standby is told by a warning, and of the end by nothing.) Poolers on the way name no routine.
+ */
+bool lost_is_broken_off(const struct error_fields *e);
 
 /* What has to be asked before LOST_READS is as good as LOST_HARMLESS: sql/question.h. */
 struct lost_names {

@@ -67,6 +67,7 @@ struct server {
 	uint8_t state;             /* enum server_state; server_enter() only */
 	uint8_t question;
 	bool is_copy_in;           /* reads CopyData: Sync and Flush are ignored by it */
+	bool is_broken_off;        /* it said FATAL in the place of an answer: lost_is_broken_off() */
 	bool is_goodbye_told;      /* its FATAL was passed on: the client knows */
 	bool has_spoken;           /* part of the answer to the client's request has been passed on */
 	bool has_failed;           /* so was an error of it; its ReadyForQuery was not yet */

@@ -140,6 +140,7 @@ struct error_fields {
 	const char *message;           /* M */
 	const char *detail;            /* D */
 	const char *hint;              /* H */
+	const char *routine;           /* R: the function in the server's source */
 };
 
 enum auth_request {

@@ -44,6 +44,8 @@ const struct lost_row lost_rows[] = {
 	{ "committed, and told so", S(BLOCK) | S(OWED) | S(COMMITS) | S(TOLD), S(SEVERAL), LOST_DONE },
 	/* It has read of its error; a COMMIT behind that would have rolled back. One in front of it was answered. */
 	{ "in a transaction, after an error", S(BLOCK) | S(OWED) | S(SKIPPING), S(SEVERAL), LOST_ABORTED },
+	/* The server says that it did not come to commit. For the client that was the end of the transaction, as any COMMIT that fails. */
+	{ "in a transaction, whose end was broken off", S(BLOCK) | S(OWED) | S(COMMITS) | S(BROKEN_OFF), 0, LOST_NOT_DONE },
 	/* A COMMIT may be among them: done, with the answer on its way, or never seen. */
 	{ "in a transaction, which may have been committed", S(BLOCK) | S(OWED) | S(MAY_END), 0, LOST_UNKNOWN },
 	/* No COMMIT was sent, so there was none. */
@@ -74,6 +76,8 @@ const struct lost_row lost_rows[] = {
 	{ "only reads, not repeatable by us", S(HARMLESS), 0, LOST_NOT_DONE },
 	/* What it did is committed at the Sync or at the end of the data, and that was not sent. */
 	{ "not yet to be committed", S(OPEN) | S(PLAIN), S(SEVERAL), LOST_NOT_DONE },
+	/* The server says so of the first of them, and has read no other. */
+	{ "broken off before it was committed", S(OWED) | S(PLAIN) | S(BROKEN_OFF), 0, LOST_NOT_DONE },
 	/* Each commits for itself: done, with the answer on its way, or never seen. */
 	{ "may have been done", 0, 0, LOST_UNKNOWN },
 };
@@ -128,6 +132,7 @@ lost_sign_name(enum lost_sign sign)
 		{ LOST_TOLD, "all but ReadyForQuery was passed on" },
 		{ LOST_COMMITS, "it is done before it says so" },
 		{ LOST_READS, "it changes nothing, if what it names does not" },
+		{ LOST_BROKEN_OFF, "the server broke it off" },
 	};
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (names[i].sign == sign)
@@ -140,6 +145,12 @@ lost_is_of_server(const char *severity, const char *sqlstate)
 {
 	return (severity && strcmp(severity, "PANIC") == 0) ||
 	       (sqlstate && (strcmp(sqlstate, "57P01") == 0 || strcmp(sqlstate, "57P02") == 0 || strcmp(sqlstate, "57P03") == 0));
+}
+
+bool
+lost_is_broken_off(const struct error_fields *e)
+{
+	return e->sqlstate && strcmp(e->sqlstate, "57P01") == 0 && e->routine && strcmp(e->routine, "ProcessInterrupts") == 0;
 }
 
 bool

@@ -338,6 +338,7 @@ server_note_error(struct server *s, const struct error_fields *e)
 	if (severity == NULL || (strcmp(severity, "FATAL") != 0 && strcmp(severity, "PANIC") != 0))
 		return false;
 	s->is_dying = true;
+	s->is_broken_off = lost_is_broken_off(e);
 	if (lost_is_of_server(severity, e->sqlstate))
 		hold_report(s->pool->database->load, s->slot.at->id, SESSION_SHUTTING_DOWN);
 	return true;

@@ -52,6 +52,17 @@ is_told(const struct server *s)
 	return s->has_completed && !s->has_failed && (first == NULL || first->what == OWED_SYNC || first->what == OWED_QUERY);
 }
 
+/*
+ * Was the first thing that is owed broken off? It is not where all of it was answered and only the Sync that commits was left, nor
+ * in a Query that has got as far as to a CommandComplete.
+ */
+static bool
+is_broken_off(const struct server *s)
+{
+	const struct owed_item *first = owed_first(&s->owed);
+	return s->is_broken_off && first && first->what != OWED_SYNC && (first->what != OWED_QUERY || !s->has_completed);
+}
+
 /* names: what has to be asked, with LOST_READS. */
 static uint32_t
 signs_of(const struct server *s, struct lost_names *names)
@@ -80,6 +91,7 @@ signs_of(const struct server *s, struct lost_names *names)
 		{ s->keeps_all && !s->keeps_no_more && s->kept_answered == 0, LOST_KEPT },
 		{ c->again_count >= AGAIN_MAX, LOST_TRIED },
 		{ is_told(s), LOST_TOLD },
+		{ is_broken_off(s), LOST_BROKEN_OFF },
 	};
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		signs |= all[i].is ? (uint32_t)all[i].sign : 0;

@@ -234,6 +234,9 @@ error_read(struct view body, struct error_fields *out)
 		case 'H':
 			out->hint = text;
 			break;
+		case 'R':
+			out->routine = text;
+			break;
 		default: /* "frontends should silently ignore fields of unrecognized type" */
 			break;
 		}

@@ -163,14 +163,15 @@ def in_flight(server: Postgres, client: Wire, sql: str, then: Callable[[int], No
     then(pid)
 
 
-def test_the_outcome_of_a_statement_is_unknown(server: Postgres, front: Sluice) -> None:
+def test_what_the_server_has_broken_off_is_not_in_doubt(server: Postgres, front: Sluice) -> None:
     with Wire(front.port).login() as client:
         in_flight(server, client, "INSERT INTO kept SELECT 'alone' FROM pg_sleep(60)", lambda pid: kill(server, pid))
         answer = client.ready()
         assert letters(answer) == "EZ" and answer[-1][1] == b"I"
         error = fields(answer[0][1])
-        assert error["C"] == "08007" and error["S"] == "ERROR" and "administrator command" in error["D"]
+        assert error["C"] == "40001" and error["S"] == "ERROR" and "administrator command" in error["D"]
         assert client.ask("SELECT 1") == [[b"1"]]
+    assert kept(server, "alone") == 0
 
 
 def test_a_multi_statement_begin_and_what_is_in_doubt(server: Postgres, front: Sluice) -> None:

@@ -159,10 +159,18 @@ speak(struct buf *out, const struct words *w, bool from_server)
 		compose_end(out, at);
 	} else if (from_server && (strcmp(name, "ErrorResponse") == 0 || strcmp(name, "NoticeResponse") == 0)) {
 		struct fault f = { .sqlstate = w->at[2], .text = w->at[3] };
+		size_t from = out->n;
 		if (name[0] == 'E')
 			reply_error(out, w->at[1], &f);
 		else
 			reply_notice(out, w->at[1], &f);
+		if (w->n > 4) { /* a fourth word: the routine */
+			out->n--;
+			buf_add_u8(out, 'R');
+			buf_add_string(out, w->at[4]);
+			buf_add_u8(out, 0);
+			store_be32(out->p + from + 1, (uint32_t)(out->n - from - 1));
+		}
 	} else if (from_server && strcmp(name, "RowDescription") == 0) {
 		speak_columns(out, w);
 	} else if (from_server && strcmp(name, "DataRow") == 0) {

@@ -35,6 +35,8 @@ static const struct {
 	{ "in a transaction, after an error", S(BLOCK) | S(OWED) | S(SPOKEN) | S(SKIPPING) | S(MAY_END), LOST_ABORTED },
 	{ "in a transaction, which may have been committed", S(BLOCK) | S(OWED) | S(SPOKEN) | S(SKIPPING) | S(MAY_END) | S(SEVERAL),
 	  LOST_UNKNOWN },
+	{ "in a transaction, whose end was broken off", S(BLOCK) | S(OWED) | S(COMMITS) | S(MAY_END) | S(BROKEN_OFF), LOST_NOT_DONE },
+	{ "in a transaction, which may have been committed", S(BLOCK) | S(OWED) | S(MAY_END) | S(BROKEN_OFF), LOST_UNKNOWN },
 	{ "in a transaction", S(BLOCK) | S(OWED) | S(EXECUTES) | S(KEPT), LOST_ABORTED },
 	{ "in a transaction", S(BLOCK) | S(OWED) | S(HARMLESS) | S(KEPT), LOST_ABORTED },
 	{ "nothing in flight", S(KEPT), LOST_HOLD },
@@ -56,6 +58,9 @@ static const struct {
 	{ "only reads, not repeatable by us", S(OWED) | S(KEPT) | S(HARMLESS) | S(EXECUTES) | S(SPOKEN), LOST_NOT_DONE },
 	{ "only reads, not repeatable by us", S(OWED) | S(KEPT) | S(HARMLESS) | S(EXECUTES) | S(SEVERAL), LOST_NOT_DONE },
 	{ "not yet to be committed", S(OWED) | S(OPEN) | S(PLAIN) | S(EXECUTES), LOST_NOT_DONE },
+	{ "broken off before it was committed", S(OWED) | S(EXECUTES) | S(PLAIN) | S(SEVERAL) | S(BROKEN_OFF), LOST_NOT_DONE },
+	{ "certainly only reads", S(OWED) | S(KEPT) | S(HARMLESS) | S(EXECUTES) | S(PLAIN) | S(BROKEN_OFF), LOST_AGAIN },
+	{ "may have been done", S(OWED) | S(EXECUTES) | S(COMMITS) | S(BROKEN_OFF), LOST_UNKNOWN },
 	{ "may have been done", S(OWED) | S(EXECUTES) | S(KEPT), LOST_UNKNOWN },
 	{ "may have been done", S(OWED) | S(EXECUTES) | S(PLAIN) | S(OPEN) | S(SEVERAL), LOST_UNKNOWN },
 };
@@ -96,7 +101,8 @@ START_TEST(no_combination_of_signs_leads_astray)
 		}
 		if (v == LOST_HOLD)
 			ck_assert(!HAS(OWED) && !HAS(BLOCK));
-		if (HAS(BLOCK) && HAS(OWED) && HAS(MAY_END) && !HAS(HALF) && !HAS(ENDS) && !HAS(SKIPPING))
+		if (HAS(BLOCK) && HAS(OWED) && HAS(MAY_END) && !HAS(HALF) && !HAS(ENDS) && !HAS(SKIPPING) &&
+		    !(HAS(COMMITS) && HAS(BROKEN_OFF)))
 			ck_assert(v == LOST_UNKNOWN || v == LOST_CUT || v == LOST_CUT_SHORT || v == LOST_DONE);
 		if (v == LOST_DONE)
 			ck_assert(HAS(TOLD) && HAS(COMMITS) && !HAS(SEVERAL));
@@ -105,7 +111,8 @@ START_TEST(no_combination_of_signs_leads_astray)
 		if (v == LOST_ABORTED || v == LOST_LATER)
 			ck_assert(HAS(BLOCK));
 		if (v == LOST_NOT_DONE)
-			ck_assert(HAS(HARMLESS) || HAS(HALF) || !HAS(EXECUTES) || (HAS(PLAIN) && HAS(OPEN)) || HAS(ENDS));
+			ck_assert(HAS(HARMLESS) || HAS(HALF) || !HAS(EXECUTES) || (HAS(PLAIN) && HAS(OPEN)) || HAS(ENDS) ||
+			          (HAS(BROKEN_OFF) && (HAS(PLAIN) || (HAS(BLOCK) && HAS(COMMITS)))));
 	}
 }
 END_TEST
@@ -331,6 +338,11 @@ START_TEST(only_the_end_of_a_server_is_its_loss)
 {
 	ck_assert(lost_is_meant("FATAL", "57P01") && lost_is_meant("FATAL", "57P02") && lost_is_meant("PANIC", "XX000"));
 	ck_assert(!lost_is_meant("FATAL", "57P05") && !lost_is_meant("FATAL", "25P03") && !lost_is_meant("FATAL", "53200"));
+	ck_assert(lost_is_broken_off(&(struct error_fields){ .sqlstate = "57P01", .routine = "ProcessInterrupts" }));
+	ck_assert(!lost_is_broken_off(&(struct error_fields){ .sqlstate = "57P02", .routine = "ProcessInterrupts" }));
+	ck_assert(!lost_is_broken_off(&(struct error_fields){ .sqlstate = "57P01", .routine = "WaitLatch" }));
+	ck_assert(!lost_is_broken_off(&(struct error_fields){ .sqlstate = "57P01" }));
+	ck_assert(!lost_is_broken_off(&(struct error_fields){ .routine = "ProcessInterrupts" }));
 	ck_assert(!lost_is_meant("FATAL", "08P01") && !lost_is_meant("FATAL", NULL) && !lost_is_meant(NULL, NULL));
 }
 END_TEST
