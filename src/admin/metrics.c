@@ -67,7 +67,7 @@ enum reading {
 	NUMBER,       /* as it is; none where it is NULL */
 	MICROSECONDS, /* as seconds */
 	MILLISECONDS,
-	IS_YES,       /* 1 where the text is "yes" */
+	IS_YES,       /* 1 where the text is "yes", or begins so */
 	IS_NULL,      /* 1 where it is NULL */
 	ONE,          /* always 1: the labels say it */
 };
@@ -157,6 +157,8 @@ static const struct metric metrics[] = {
 	MEMBER("writable", "write", IS_YES, "1 if writes may go to it"),
 	MEMBER("timeline", "timeline", NUMBER, "Its timeline"),
 	MEMBER("lag_bytes", "lag_bytes", NUMBER, "WAL of the leader that a replica has not replayed"),
+	MEMBER("lag_seconds", "lag_ms", MILLISECONDS, "For how long a replica has not replayed something that the leader wrote"),
+	MEMBER("replay_paused", "replay_paused", IS_YES, "1 if its replay is paused"),
 	MEMBER("server_connections", "servers", NUMBER, "Server connections to it"),
 	MEMBER("server_active_connections", "active", NUMBER, "Server connections to it that are linked to a client"),
 	{ "pgsluice_member_role", GAUGE, "1, with the role of the member as a label", &show_members, role_labels, "role",
@@ -205,7 +207,7 @@ add_sample(struct buf *out, const struct metric *m, const void *row)
 		add_seconds(out, n * 1000);
 		break;
 	case IS_YES:
-		buf_addf(out, "%d", is_there && view_is(text, "yes"));
+		buf_addf(out, "%d", is_there && view_is(view_part(text, 0, 3), "yes"));
 		break;
 	case IS_NULL:
 		buf_addf(out, "%d", !is_there);

@@ -55,6 +55,7 @@ enum look {
 	LAG,     /* bytes; not known shows as a dash */
 	AGE,     /* a time, as how long ago */
 	MICROS,  /* a duration */
+	MILLIS,
 	YES_IS_BAD,
 	NO_IS_BAD,
 };
@@ -67,7 +68,7 @@ struct cell {
 static bool
 is_numeric(enum look look)
 {
-	return look == NUMBER || look == TROUBLE || look == BYTES || look == LAG || look == AGE || look == MICROS;
+	return look == NUMBER || look == TROUBLE || look == BYTES || look == LAG || look == AGE || look == MICROS || look == MILLIS;
 }
 
 static void
@@ -125,6 +126,9 @@ add_number(struct buf *out, enum look look, uint64_t n)
 	case MICROS:
 		add_micros(out, n);
 		break;
+	case MILLIS:
+		add_micros(out, n < UINT64_MAX / 1000 ? n * 1000 : n);
+		break;
 	default:
 		buf_addf(out, "%" PRIu64, n);
 	}
@@ -137,7 +141,7 @@ class_of(const struct cell *c, struct view text, uint64_t n)
 	bool is_yes = view_is(text, "yes");
 	switch (c->look) {
 	case REASON:
-		return is_yes ? "good" : "long soft";
+		return is_yes ? "good" : view_is(view_part(text, 0, 3), "yes") ? "long warn" : "long soft";
 	case TROUBLE_TEXT:
 		return "long bad";
 	case TROUBLE:
@@ -173,7 +177,7 @@ add_cell(struct buf *out, const struct show_table *t, const struct cell *c, cons
 
 /* ---- tables ---- */
 
-enum { CELLS_MAX = 14 };
+enum { CELLS_MAX = 16 };
 
 struct panel {
 	const char *heading;
@@ -190,6 +194,7 @@ static const struct panel panels[] = {
 		  { "Leader", "leader", TEXT },
 		  { "for", "since", AGE },
 		  { "Why none", "why_no_leader", TROUBLE_TEXT },
+		  { "Held", "held", TROUBLE },
 		  { "Timeline", "timeline", NUMBER },
 		  { "Members", "members", NUMBER },
 		  { "For reads", "readable", NUMBER },
@@ -210,6 +215,7 @@ static const struct panel panels[] = {
 		  { "Reachable", "reachable", NO_IS_BAD },
 		  { "Timeline", "timeline", NUMBER },
 		  { "Lag", "lag_bytes", LAG },
+		  { "Late by", "lag_ms", MILLIS },
 		  { "Writes", "write", REASON },
 		  { "Reads", "read", REASON },
 		  { "Servers", "servers", NUMBER },

@@ -19,9 +19,9 @@ yes_or_no(bool is_so)
 /* ---- MEMBERS ---- */
 
 struct member_row {
-	const char *cluster, *name, *host, *role, *state, *reachable, *lock, *server_says, *read, *write;
-	char        lsn[24];
-	uint64_t    port, timeline, lag, since, servers, active;
+	const char *cluster, *name, *host, *role, *state, *reachable, *lock, *paused, *server_says, *write;
+	char        lsn[24], read[120];
+	uint64_t    port, timeline, lag, delay_ms, patroni_at, server_at, since, weight, servers, active;
 };
 
 /* What the last of our sessions that knew was told. */
@@ -31,6 +31,16 @@ server_says(const struct member *m)
 	if (m->server_says_writable)
 		return "writable";
 	return m->server_says_recovery ? "in recovery" : "unknown";
+}
+
+/* "yes", "yes, after others: ...", or why not. */
+static void
+write_read(struct member_row *row, const struct member *m)
+{
+	struct text out = TEXT_IN(row->read);
+	if (m->why_not_read == NULL && m->why_doubted)
+		text_add(&out, "yes, after others: ");
+	text_add(&out, m->why_not_read ? m->why_not_read : m->why_doubted ? m->why_doubted : "yes");
 }
 
 static uint64_t
@@ -50,6 +60,9 @@ static void
 add_member(struct show_rows *out, const struct proxy *x, const struct cluster_load *load, const struct member *m)
 {
 	const struct topology *t = load->topology;
+	const struct member *now = topology_member(cluster_topology(load->cluster), m->id); /* the newest numbers */
+	if (now && strcmp(now->name, m->name) == 0)
+		m = now;
 	struct member_row *row = show_rows_add(out);
 	*row = (struct member_row){
 		.cluster = t->cluster,
@@ -60,15 +73,20 @@ add_member(struct show_rows *out, const struct proxy *x, const struct cluster_lo
 		.state = member_state_name(m->state),
 		.timeline = m->timeline ? m->timeline : SHOW_NULL,
 		.lag = m->role == MEMBER_REPLICA && m->lag_bytes != LAG_UNKNOWN ? m->lag_bytes : SHOW_NULL,
+		.delay_ms = m->role == MEMBER_REPLICA && m->lag_bytes != LAG_UNKNOWN ? m->delay_us / 1000 : SHOW_NULL,
+		.paused = m->role == MEMBER_REPLICA && t->has_patroni ? yes_or_no(m->is_replay_paused) : NULL,
 		.reachable = yes_or_no(m->is_reachable),
 		.lock = t->has_patroni ? yes_or_no(m->patroni_says_leader) : NULL,
+		.patroni_at = m->answered_us ? m->answered_us : SHOW_NULL,
 		.server_says = server_says(m),
-		.read = m->why_not_read ? m->why_not_read : "yes",
+		.server_at = m->told_us ? m->told_us : SHOW_NULL,
 		.write = m->why_not_write ? m->why_not_write : "yes",
 		.since = m->since_us,
+		.weight = m->weight,
 		.servers = servers_on(x, load, m->id),
 		.active = load->busy[m->id],
 	};
+	write_read(row, m);
 	if (m->lsn)
 		snprintf(row->lsn, sizeof(row->lsn), "%" PRIX64 "/%" PRIX64, m->lsn >> 32, m->lsn & UINT32_MAX);
 }
@@ -104,12 +122,17 @@ static const struct show_column member_columns[] = {
 	MEMBER("timeline", SHOW_INT8, timeline),
 	MEMBER("lsn", SHOW_CHARS, lsn),
 	MEMBER("lag_bytes", SHOW_INT8, lag),
+	MEMBER("lag_ms", SHOW_INT8, delay_ms),
+	MEMBER("replay_paused", SHOW_TEXT, paused),
 	MEMBER("reachable", SHOW_TEXT, reachable),
 	MEMBER("patroni_lock", SHOW_TEXT, lock),
+	MEMBER("patroni_said", SHOW_TIME, patroni_at),
 	MEMBER("server_says", SHOW_TEXT, server_says),
-	MEMBER("read", SHOW_TEXT, read),
+	MEMBER("server_said", SHOW_TIME, server_at),
+	MEMBER("read", SHOW_CHARS, read),
 	MEMBER("write", SHOW_TEXT, write),
 	MEMBER("since", SHOW_TIME, since),
+	MEMBER("weight", SHOW_INT4, weight),
 	MEMBER("servers", SHOW_INT4, servers),
 	MEMBER("active", SHOW_INT4, active),
 };

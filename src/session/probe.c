@@ -32,7 +32,8 @@ struct probe {
 	char cluster[CLUSTER_NAME_MAX];
 	char member[MEMBER_NAME_MAX];
 	uint16_t id;
-	uint64_t since_us;
+	uint64_t since_us, patience_us;
+	struct timer *late;     /* it has had its time */
 	bool is_over;           /* it answered; kept for a while, so that it is not asked again and again */
 };
 
@@ -52,11 +53,27 @@ silent_since_us(const struct server *s)
 	return s->link->query_us > since_us ? s->link->query_us : since_us;
 }
 
+/* The member, by what is known this moment. NULL: it has gone. */
+static const struct member *
+member_of(const struct server *s)
+{
+	return topology_member(cluster_topology(s->pool->database->load->cluster), s->slot.at->id);
+}
+
+/* What a replica was asked can be asked elsewhere: a mistake costs little, and patience does. */
+static uint64_t
+patience_us(const struct server *s)
+{
+	const struct member *m = member_of(s);
+	bool is_replica = s->pool->database->load->topology->has_patroni && m && m->role == MEMBER_REPLICA;
+	return is_replica ? limit_us(s->proxy) / 3 : limit_us(s->proxy);
+}
+
 static bool
 is_silent(const struct server *s)
 {
 	uint64_t since_us = silent_since_us(s);
-	return since_us > 0 && clock_now_us() - since_us > limit_us(s->proxy);
+	return since_us > 0 && clock_now_us() - since_us > patience_us(s);
 }
 
 static bool
@@ -71,6 +88,7 @@ static void
 finish(struct probe *p)
 {
 	stream_close(&p->stream);
+	timer_clear(p->late);
 	node_remove(&p->node);
 	list_append(&p->proxy->closed_probes, &p->node);
 }
@@ -126,14 +144,19 @@ static const struct stream_ops ops = {
 	.on_drained = probe_on_nothing,
 };
 
+static void on_late(void *context);
+
 static void
 begin(const struct server *s)
 {
 	struct proxy *x = s->proxy;
 	const struct topology *t = s->pool->database->load->topology;
-	const struct member *m = topology_member(t, s->slot.at->id);
+	const struct member *m = member_of(s);
 	struct probe *p = heap_alloc(sizeof(*p));
 	p->proxy = x;
+	p->patience_us = patience_us(s);
+	p->late = timer_new(x->loop, on_late, p);
+	timer_set(p->late, p->patience_us + 1);
 	p->stream.fd = -1;
 	p->id = s->slot.at->id;
 	p->since_us = clock_now_us();
@@ -155,7 +178,8 @@ give_up(struct probe *p)
 	list_each(&x->servers, n, after)
 	{
 		struct server *s = node_owner(n, struct server, node);
-		if (!is_of(p, s) || s->login || !(is_silent(s) || s->state == SERVER_IDLE))
+		uint64_t silent_us = silent_since_us(s);
+		if (!is_of(p, s) || s->login || !((silent_us > 0 && silent_us <= p->since_us) || s->state == SERVER_IDLE))
 			continue;
 		if (!is_told) /* who loses a server here shall not be given another one there */
 			hold_report(s->pool->database->load, p->id, SESSION_SILENT);
@@ -168,7 +192,16 @@ give_up(struct probe *p)
 	finish(p);
 }
 
-/* ---- once a second ---- */
+/* Suspended, nobody listens to what it says. */
+static void
+on_late(void *context)
+{
+	struct probe *p = context;
+	if (!p->is_over && node_is_in(&p->node) && p->proxy->state != PROXY_SUSPENDED)
+		give_up(p);
+}
+
+/* ---- once a second, and when there is news ---- */
 
 static bool
 is_doubtful(const struct server *s)
@@ -176,7 +209,7 @@ is_doubtful(const struct server *s)
 	const struct topology *t = s->pool->database->load->topology;
 	if (t->is_plain || s->slot.at == NULL)
 		return false;
-	const struct member *m = topology_member(cluster_topology(s->pool->database->load->cluster), s->slot.at->id);
+	const struct member *m = member_of(s);
 	return !t->has_patroni || m == NULL || m->is_silent;
 }
 
@@ -199,17 +232,15 @@ look_after(struct probe *p)
 		const struct cluster_load *load = node_owner(n, struct cluster_load, node);
 		is_kept = is_kept || (strcmp(load->topology->cluster, p->cluster) == 0 && !load->topology->has_patroni);
 	}
-	if (!p->is_over && age_us > limit_us(p->proxy))
+	if (!p->is_over && age_us > p->patience_us)
 		give_up(p);
-	else if (p->is_over && age_us > (is_kept ? AGAIN_US : limit_us(p->proxy)))
+	else if (p->is_over && age_us > (is_kept ? AGAIN_US : p->patience_us))
 		finish(p);
 }
 
 void
-probe_on_second(struct proxy *x)
+probe_look(struct proxy *x)
 {
-	list_each(&x->probes, n, after)
-		look_after(node_owner(n, struct probe, node));
 	if (limit_us(x) == 0 || x->state == PROXY_SUSPENDED)
 		return;
 	list_each(&x->servers, n, after)
@@ -220,6 +251,14 @@ probe_on_second(struct proxy *x)
 	}
 }
 
+void
+probe_on_second(struct proxy *x)
+{
+	list_each(&x->probes, n, after)
+		look_after(node_owner(n, struct probe, node));
+	probe_look(x);
+}
+
 static void
 free_list(struct list *list)
 {
@@ -227,6 +266,7 @@ free_list(struct list *list)
 	while ((n = list_first(list)) != NULL) {
 		struct probe *p = node_owner(n, struct probe, node);
 		stream_close(&p->stream);
+		timer_free(p->late);
 		node_remove(&p->node);
 		heap_free(p);
 	}

@@ -77,6 +77,7 @@ on_topology(struct cluster *cluster, const struct topology *old, const struct to
 	hold_on_topology(load->hold, old);
 	auth_query_on_topology(x, load);
 	pools_upkeep(x, load);
+	probe_look(x);
 }
 
 /* libcurl reads these files for each request: whether they are any good is said now, and once. */

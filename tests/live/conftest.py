@@ -25,6 +25,9 @@ from kit import sluice as kit_sluice  # noqa: E402  (needs the path above)
 from kit.place import Place  # noqa: E402
 from kit.postgres import ASKS, Postgres  # noqa: E402
 from kit.sluice import Sluice  # noqa: E402
+from kit.whole import repair, wait_whole  # noqa: E402
+from lab.cluster import Lab  # noqa: E402
+from lab.layout import Options  # noqa: E402
 from sweep import sweep  # noqa: E402
 
 LOG_SHOWN = 6000  # characters
@@ -108,6 +111,23 @@ def postgres(place: Place, tls: Path) -> Iterator[Postgres]:
 def backend(postgres: Postgres) -> str:
     """`host=... port=...` of it, for [databases]."""
     return f"host={postgres.host} port={postgres.port}"
+
+
+@pytest.fixture(scope="session")
+def whole_lab(place: Place) -> Iterator[Lab]:
+    lab = Lab(place.root / "lab")
+    lab.up(Options(port_base=place.lab_ports(), sync=True, fsync=False))
+    yield lab
+    lab.down()
+
+
+@pytest.fixture
+def lab(whole_lab: Lab) -> Iterator[Lab]:
+    """Healthy, with a synchronous standby. Whatever a test breaks is mended for the next one."""
+    repair(whole_lab)
+    wait_whole(whole_lab)
+    yield whole_lab
+    repair(whole_lab)
 
 
 Start = Callable[..., Sluice]

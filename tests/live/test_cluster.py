@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 import urllib.request
-from typing import Any, Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -22,51 +22,9 @@ from kit.sluice import Sluice, installed
 from kit.wire import Wire
 from lab import layout
 from lab.cluster import Lab
-from lab.layout import REPLICATOR, REPLICATOR_PASSWORD, Options
+from lab.layout import REPLICATOR, REPLICATOR_PASSWORD
 
 Start = Any
-
-
-@pytest.fixture(scope="session")
-def whole_lab(place: Place) -> Iterator[Lab]:
-    lab = Lab(place.root / "lab")
-    lab.up(Options(port_base=place.lab_ports(), sync=True, fsync=False))
-    yield lab
-    lab.down()
-
-
-def wait_whole(lab: Lab) -> None:
-    """Healthy, and with a synchronous standby, also in Patroni's own book: a killed leader then loses nothing."""
-    lab.wait_healthy(90)
-
-    def has_standby() -> bool:
-        leader = lab.wait_leader()
-        return ('"sync_standby"' in leader.ask("/cluster")[1] and
-                leader.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != "0")
-
-    try:
-        wait_until(has_standby, 15, "a synchronous standby")
-    except AssertionError:
-        # Patroni 3.0.2, started anew beside a leader that runs, forgets to set what its book says.
-        for is_on in (False, True):
-            lab.wait_leader().ask("/config", "PATCH", {"synchronous_mode": is_on})
-            wait_until(lambda: has_standby() == is_on, 60, f"synchronous_mode {is_on}")
-
-
-def repair(lab: Lab) -> None:
-    for node in lab.nodes:
-        node.thaw()
-        node.heal_etcd()
-        node.start()
-
-
-@pytest.fixture
-def lab(whole_lab: Lab) -> Iterator[Lab]:
-    """Healthy, with a synchronous standby. Whatever a test breaks is mended for the next one."""
-    repair(whole_lab)
-    wait_whole(whole_lab)
-    yield whole_lab
-    repair(whole_lab)
 
 
 def urls(lab: Lab) -> str:

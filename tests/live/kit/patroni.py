@@ -94,6 +94,7 @@ class FakePatroni:
                 "xlog": {"location": self.location} if is_leader else
                 {"received_location": self.location, "replayed_location": self.location},
                 "patroni": {"version": "3.0.2", "scope": "fake", "name": self.name}, **self.more}
+        body = {key: value for key, value in body.items() if value is not None}
         return http(200 if is_leader or path != "/primary" else 503, json.dumps(body))
 
     def listed(self) -> dict[str, Any]:
