@@ -28,7 +28,8 @@ void digest_stretch(struct view password, struct view salt, uint32_t iterations,
 bool digest_md5_hex(const struct view *parts, size_t count, char out[33]);
 bool digest_has_md5(void);
 
-/* Unpredictable bytes, at most 256; the kernel's, as OpenSSL's generator costs a megabyte to begin with. */
+/* Unpredictable bytes, at most DIGEST_RANDOM_MAX; the kernel's, as OpenSSL's generator costs a megabyte to begin with. */
+enum { DIGEST_RANDOM_MAX = 256 };
 void digest_random(uint8_t *out, size_t n);
 bool digest_equal(const void *a, const void *b, size_t n);      /* takes as long whatever the answer */
 void digest_erase(void *p, size_t n);                           /* not optimised away */

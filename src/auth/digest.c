@@ -123,10 +123,20 @@ digest_md5_hex(const struct view *parts, size_t count, char out[33])
 	return true;
 }
 
+/* Fetched for several at once: a SCRAM login needs 18 bytes. Nothing that was handed out stays here. */
 void
 digest_random(uint8_t *out, size_t n)
 {
-	must(getentropy(out, n) == 0);
+	static uint8_t store[DIGEST_RANDOM_MAX];
+	static size_t left;
+	must(n <= sizeof(store));
+	if (left < n) {
+		must(getentropy(store, sizeof(store)) == 0);
+		left = sizeof(store);
+	}
+	left -= n;
+	memcpy(out, store + left, n);
+	digest_erase(store + left, n);
 }
 
 bool
