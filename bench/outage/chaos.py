@@ -15,6 +15,7 @@ import itertools
 import os
 import random
 import re
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -42,6 +43,8 @@ SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1:disable_coredump=
 COMPLAINTS = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehavior|runtime error:|this must hold but does not")
 MEMORY_MARGIN = 96 << 20  # bytes above what the first load left; the shadow and the quarantine of a sanitizer come late
 DESCRIPTOR_MARGIN = 60  # server connections come and go
+
+PROBLEMS = (LabError, LoadError, OSError, subprocess.SubprocessError, psycopg.Error)  # of whoever does something to the world
 
 Steps = Iterator[None]
 
@@ -300,7 +303,7 @@ def crowd_comes_and_goes(scene: Scene) -> Steps:
 def ignore(act: Callable[[], object]) -> None:
     try:
         act()
-    except (LabError, LoadError, OSError):
+    except PROBLEMS:
         pass
 
 
@@ -378,7 +381,8 @@ class Chaos:
             thread.start()
         for thread in threads:
             thread.join()
-        ignore(lambda: self.stack.console("RESUME"))
+        for command in ("RESUME", "RESUME app", "ENABLE app"):  # of a move that came to no end
+            ignore(lambda: self.stack.console(command))
         self.world.repair()
         ignore(lambda: self.world.patronictl("resume", "lab"))
         self.world.wait_whole()
@@ -399,10 +403,10 @@ class Chaos:
             next(steps)
             time.sleep(each.lasts)
             next(steps, None)
-        except (LabError, LoadError, OSError, TimeoutError, psycopg.Error) as problem:
+        except PROBLEMS as problem:
             self.say(f"  {each.what}: {str(problem).splitlines()[0][:200]}")
 
 
-def how_to_repeat(seed: int, binary: Path, first: int) -> str:
-    return f"bench/failover --random --seed {seed} --first {first} --bin {binary}"
+def how_to_repeat(seed: int, binary: Path, first: int, minutes: float) -> str:
+    return f"bench/failover --random --seed {seed} --first {first} --minutes {minutes:g} --bin {binary}"
 

@@ -156,7 +156,10 @@ def be_random(given: argparse.Namespace, stage: Stage, say: Teller) -> int:
         wrong = [str(problem)]
     for each in wrong:
         print("WRONG: " + each)
-    print("again: " + how_to_repeat(given.seed, given.bin, given.first) if wrong else f"seed {given.seed}: all was well")
+    if wrong and not given.keep:
+        stage.world.keep = Path(f"failover-{given.seed}.logs").absolute()
+        print(f"the logs of everybody: {stage.world.keep}")
+    print("again: " + how_to_repeat(given.seed, given.bin, given.first, given.minutes) if wrong else f"seed {given.seed}: all was well")
     return 1 if wrong else 0
 
 

@@ -1,9 +1,9 @@
 """
 prober.py - since when each node takes writes, asked of the node itself, past every proxy.
 
-A process of its own, `python3 -m outage.prober NAME=HOST:PORT ...`: prints a line `MONOTONIC NAME writable` whenever an INSERT has
-succeeded on a node on which none could before, and `MONOTONIC NAME lost` with the last moment at which it was there. A standby is asked each 10 ms on a connection that stands and survives its
-promotion; a node that is down is tried again as often.
+A process of its own, `python3 -m outage.prober NAME=HOST:PORT ...`: prints a line `MONOTONIC NAME writable` whenever an INSERT
+has succeeded on a node on which none could before, and `MONOTONIC NAME lost` with the last moment at which it was there. A standby
+is asked each 10 ms on a connection that stands and survives its promotion; a node that is down is tried again as often.
 """
 
 from __future__ import annotations

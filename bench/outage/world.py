@@ -12,15 +12,13 @@ Never: knows which proxy stands in front (stacks.py), or what is done to the nod
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterator, TypeVar
+from typing import Any, Callable, TypeVar
 
-from lab import layout as names
 from lab import procs
 from lab.cluster import Lab
 from lab.layout import LabError, Layout, Options
@@ -140,7 +138,7 @@ class World:
             try:
                 return ('"sync_standby"' in leader.ask("/cluster")[1] and
                         leader.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != "0")
-            except LabError:  # it is about to stop
+            except (LabError, subprocess.SubprocessError):  # it is about to stop
                 return False
 
         try:
@@ -212,8 +210,11 @@ class World:
     def patronictl(self, *arguments: str) -> str:
         """As an administrator would, with the file of some node."""
         argv = [program("patronictl", "patroni"), "-c", str(self.nodes[0].dir / "patroni.yml"), *arguments]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=PATIENCE, cwd=self.dir,
-                              env=procs.environment(self.dir, self.dir))
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=PATIENCE, cwd=self.dir,
+                                  env=procs.environment(self.dir, self.dir))
+        except subprocess.TimeoutExpired:
+            raise LabError(f"patronictl {' '.join(arguments)}: no answer within {PATIENCE:.0f} s") from None
         if done.returncode != 0:
             raise LabError(f"patronictl {' '.join(arguments)}: {(done.stderr or done.stdout).strip()[-500:]}")
         return done.stdout
