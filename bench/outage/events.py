@@ -233,7 +233,9 @@ def patroni_paused(world: World, stack: Stack) -> Steps:
 
 @event("whole cluster: killed and started", served=False)
 def cluster_down(world: World, stack: Stack) -> Steps:
-    for node in world.nodes:
+    """The leader first: without its synchronous replica it would leave every commit open before it goes."""
+    leader, replicas = world.leader(), world.replicas()
+    for node in [leader, *replicas]:
         node.kill()
     yield
     for node in world.nodes:
