@@ -12,6 +12,7 @@ Never: knows which proxy stands in front (stacks.py), or what is done to the nod
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -128,6 +129,7 @@ class World:
         try:
             self.lab.wait_healthy(PATIENCE / 2)
         except LabError:
+            self._name_a_leader()
             self._make_anew()
             self.lab.wait_healthy(PATIENCE)
         if not self.options.sync:
@@ -148,6 +150,19 @@ class World:
             for is_on in (False, True):
                 self.configure(synchronous_mode=is_on)
                 wait_until(lambda: has_standby() == is_on, f"synchronous_mode {is_on}")
+
+    def _name_a_leader(self) -> None:
+        """
+        Patroni 3.0.2 finds none by itself when the synchronous replica is down at the moment of a switchover: it alone may lead, and
+        the others are ahead of it by the old leader's last record. An administrator would do the same.
+        """
+        if self.lab.leader_name(self.lab.look()):
+            return
+        answers = [text for status, text in (node.ask("/cluster", timeout=5) for node in self.nodes) if status == 200]
+        listed = [row for text in answers for row in json.loads(text)["members"]]
+        for name in [row["name"] for row in listed if row["role"] == "sync_standby"][:1]:
+            self.say(f"nobody leads, so {name}, the synchronous replica, is told to")
+            self.patronictl("failover", "lab", "--candidate", name, "--force")
 
     def _make_anew(self) -> None:
         """Replicas that do not find back: pg_rewind may want WAL that is gone. An administrator would do the same."""
