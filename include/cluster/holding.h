@@ -1,15 +1,16 @@
 /*
  * cluster/holding.h - a cluster between two leaders, as a table of states and events. Pure.
  *
- *   new ─► steady ◄─► suspected ─► leaderless ─► named ─► releasing ─► steady
- *            ├─► closed, asked ──────┴──► (as above)        │  ▲
- *            └─► leaderless, named                          ▼  │
- *                                                         relapsed
+ *   new ─► steady ◄─► suspected, probing ─► leaderless ─► named ─► releasing ─► steady
+ *            ├─► closed, asked ──────────────┴──► (as above)   │  ▲
+ *            └─► leaderless, named                             ▼  │
+ *                                                            relapsed
  *
  *   new         nobody has led yet since the start, or since the cluster is followed as it is now
  *   steady      there is a leader, and writes go to it
  *   suspected   a session on the leader met what sessions meet when it goes. Nothing new is given to it until Patroni has
  *               answered a question that was asked after that. A false alarm leaves no trace but a count
+ *   probing     as suspected, but there is no Patroni that could answer: the first of its own sessions that does has to do
  *   leaderless  nobody leads
  *   closed      SWITCHOVER has closed the leader for new transactions
  *   asked       so has POST /hold, because the leader is about to stop
@@ -30,6 +31,7 @@ enum hold_state {
 	HOLD_NEW,
 	HOLD_STEADY,
 	HOLD_SUSPECTED,
+	HOLD_PROBING,
 	HOLD_LEADERLESS,
 	HOLD_CLOSED,
 	HOLD_ASKED,

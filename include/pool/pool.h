@@ -136,6 +136,7 @@ struct pool {
 	uint64_t unused_us;      /* since when it has had neither clients nor servers; 0: it has, or nobody asks */
 	char *refusal;           /* what the server said to the last login; NULL: it succeeded */
 	char refusal_state[6];
+	uint64_t unreachable_us; /* since when logins fail because nobody is there; 0: they do not */
 	struct params *base;     /* parameters of a fresh session */
 	struct welcome *welcome[LANES]; /* what a client is told at login; owned by the session layer */
 	void *learned;           /* startup parameters a server has judged; owned by the session layer */

@@ -10,10 +10,10 @@
  * Suspicion. What one session meets (57P01, the end of its stream) may be the first sign of a failover, or a single backend that
  * was terminated; nothing but another question tells. So the leader is closed until its Patroni has answered once more, about as
  * long as a poll takes; and whatever Patroni says, each session that was open then is asked by a bare Sync before it is given to
- * anybody (load->doubt): sent to a server that is about to go, a statement would be of unknown outcome. A leader that answers
- * neither in time is left to that second question. False alarms may close a leader for a hundredth of the time at most: after one,
- * single sessions that break off are no reason for a while, and only the second question remains. What tells of more
- * than one session (a refused login, recovery, 25006) is a reason at any time.
+ * anybody (load->doubt): sent to a server that is about to go, a statement would be of unknown outcome. Where Patroni does not
+ * answer in time, or there is none, the second question alone decides. False alarms may close a leader for a hundredth of the time at
+ * most: after one, single sessions that break off are no reason for a while, and only the second question remains. What tells
+ * of more than one session (a refused login, recovery) is a reason at any time.
  */
 #ifndef SESSION_HOLD_H
 #define SESSION_HOLD_H
@@ -63,6 +63,7 @@ struct hold {
 	uint64_t open_us;      /* since when they do not, as far as query_wait_timeout is concerned */
 	uint64_t calm_us;      /* the last false alarm; from then on, single sessions are not heard */
 	uint64_t quiet_until_us; /* until here */
+	struct failover calmed;  /* what would have been told of it */
 	char     led_last[MEMBER_NAME_MAX]; /* who leads, or led before nobody did */
 	uint64_t asked_until_us;            /* of HOLD_ASKED */
 	struct switchover *switchover;      /* the last one; or NULL */

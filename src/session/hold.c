@@ -15,6 +15,7 @@
 
 #define SIGN_OLD_US    (10 * SECOND_US)        /* a sign from longer ago has nothing to do with it */
 #define CONFIRM_MAX_US (200 * MILLISECOND_US)  /* for Patroni to answer once more */
+#define CALM_DOUBT_US  (500 * MILLISECOND_US)  /* a leader that is lost so soon after it was confirmed was not well then */
 #define QUIET_TIMES    100                     /* after a false alarm, in times of what it took: */
 #define QUIET_MAX_US   (10 * SECOND_US)
 
@@ -50,6 +51,12 @@ bool
 hold_is_planned(const struct hold *h)
 {
 	return h->state == HOLD_CLOSED || h->state == HOLD_ASKED;
+}
+
+static bool
+is_suspected(const struct hold *h)
+{
+	return h->state == HOLD_SUSPECTED || h->state == HOLD_PROBING;
 }
 
 uint64_t
@@ -93,6 +100,19 @@ write_sign(struct hold *h, uint64_t at_us, const char *text)
 	snprintf(e->sign, sizeof(e->sign), "%s", text);
 }
 
+/* Patroni may say for a moment that a leader leads that has just been killed. Then the last false alarm was none. */
+static bool
+take_alarm_back(struct hold *h)
+{
+	if (h->calm_us == 0 || clock_now_us() - h->calm_us > CALM_DOUBT_US)
+		return false;
+	h->event = h->calmed;
+	h->false_alarms--;
+	h->false_alarms_us -= h->calm_us - h->event.hold_us;
+	h->calm_us = h->quiet_until_us = 0;
+	return true;
+}
+
 /* An event begins. What the polls noticed just before is its sign, unless a session's was. */
 static void
 begin(struct hold *h, const char *why, bool is_planned)
@@ -101,7 +121,7 @@ begin(struct hold *h, const char *why, bool is_planned)
 	uint64_t now = clock_now_us();
 	if (is_planned)
 		write_sign(h, now, why);
-	else if (h->state == HOLD_SUSPECTED)
+	else if (take_alarm_back(h) || is_suspected(h))
 		; /* it is there */
 	else if (sign->at_us && now - sign->at_us < SIGN_OLD_US && sign->at_us >= h->open_us && sign->at_us > h->calm_us)
 		write_sign(h, sign->at_us, sign->text);
@@ -164,10 +184,11 @@ static void
 calm(struct hold *h)
 {
 	uint64_t now = clock_now_us();
-	uint64_t took_us = now - h->since_us;
+	uint64_t took_us = now - h->event.hold_us;
 	uint64_t quiet_us = took_us * QUIET_TIMES < QUIET_MAX_US ? took_us * QUIET_TIMES : QUIET_MAX_US;
 	h->calm_us = now;
 	h->quiet_until_us = now + quiet_us;
+	h->calmed = h->event;
 	h->false_alarms++;
 	h->false_alarms_us += took_us;
 }
@@ -201,7 +222,7 @@ static void
 enter(struct hold *h, enum hold_state to, const char *why)
 {
 	const struct hold_meaning *before = hold_meaning(h->state), *now = hold_meaning(to);
-	bool was_suspected = h->state == HOLD_SUSPECTED;
+	bool was_suspected = is_suspected(h);
 	log_debug(h->tag, "writes: %s -> %s: %s", before->name, now->name, why);
 	h->state = to;
 	h->since_us = clock_now_us();
@@ -216,7 +237,7 @@ enter(struct hold *h, enum hold_state to, const char *why)
 		h->open_us = h->since_us;
 	if (now->is_event)
 		note_witnesses(h);
-	cluster_hurry(h->load->cluster, now->is_holding);
+	cluster_hurry(h->load->cluster, now->is_holding && to != HOLD_PROBING);
 	if (now->is_closed)
 		return;
 	list_each(&h->proxy->pools, n, after)
@@ -297,8 +318,8 @@ hold_report(struct cluster_load *load, uint16_t member_id, enum session_says say
 		return;
 	}
 	doubt(h, member_id);
-	if (!load->topology->has_patroni || !is_heard(h, says))
-		return; /* Without Patroni there is nobody else to ask */
+	if (!is_heard(h, says))
+		return;
 	char why[FAILOVER_SIGN_MAX];
 	snprintf(why, sizeof(why), "%.*s %s", FAILOVER_SIGN_MAX / 2, leader->name, session_says_name(says));
 	hold_happens(h, HOLD_ON_SIGN, why);
@@ -320,8 +341,8 @@ static void
 look_again(struct hold *h)
 {
 	const struct member *leader = leader_now(h);
-	if (leader == NULL || leader->is_silent || clock_now_us() - h->since_us > CONFIRM_MAX_US)
-		hold_happens(h, HOLD_ON_MUTE, "its Patroni does not answer in time");
+	if (leader == NULL || !h->load->topology->has_patroni || leader->is_silent || clock_now_us() - h->since_us > CONFIRM_MAX_US)
+		hold_happens(h, HOLD_ON_MUTE, "there is no Patroni, or it does not answer in time");
 	else if (!is_in_doubt(h, leader))
 		hold_happens(h, HOLD_ON_CONFIRMED, "it still leads");
 }
@@ -332,7 +353,7 @@ hold_look(struct proxy *x)
 	list_each(&x->loads, n, after)
 	{
 		struct hold *h = node_owner(n, struct cluster_load, node)->hold;
-		if (h->state == HOLD_SUSPECTED || h->state == HOLD_RELAPSED)
+		if (is_suspected(h) || h->state == HOLD_RELAPSED)
 			look_again(h);
 	}
 }

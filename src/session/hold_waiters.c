@@ -39,10 +39,10 @@ void
 hold_on_link(struct hold *h, const struct waiter *w)
 {
 	struct failover *e = &h->event;
-	if (!hold_is_open(h) || w->lane != LANE_WRITE)
+	if (h->state <= HOLD_STEADY || w->lane != LANE_WRITE)
 		return;
 	hold_happens(h, HOLD_ON_SERVER, "the first session that takes writes"); /* else it would not be given to anybody */
-	if (e->patroni_us == 0 || w->since_us > e->patroni_us)
+	if (!hold_is_open(h) || e->patroni_us == 0 || w->since_us > e->patroni_us)
 		return;
 	note_wait(h, w->since_us);
 	e->released++;
@@ -70,7 +70,9 @@ hold_refuse_excess(struct pool *p)
 {
 	struct hold *h = p->database->load->hold;
 	int most = h->proxy->config->settings.max_held_clients;
-	if (most == 0 || waiting_to_write(p) == 0 || hold_since_us(h->load) == 0 || h->state == HOLD_SUSPECTED)
+	if (most == 0 || waiting_to_write(p) == 0 || hold_since_us(h->load) == 0)
+		return;
+	if (h->state == HOLD_SUSPECTED || h->state == HOLD_PROBING) /* most likely for some milliseconds */
 		return;
 	for (uint32_t count = hold_count(h); count > (uint32_t)most; count--) {
 		struct node *last = list_last(&p->waiting[LANE_WRITE]);

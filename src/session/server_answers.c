@@ -368,9 +368,8 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 	if (frame_is_whole(f) && !error_read(f->body, &e))
 		return server_is_wrong(s, "sent a malformed", f->type);
 	bool is_fatal = server_note_error(s, &e);
-	if (e.sqlstate && strcmp(e.sqlstate, SQLSTATE_READ_ONLY_TRANSACTION) == 0 && !s->slot.is_standby && s->knows_role)
-		cluster_poll_now(s->pool->database->load->cluster, "a server refused a write: read-only transaction");
-
+	/* 25006 is no sign: a primary says so where a client wants to be read-only. One that is none any more says in_hot_standby = on in
+	 * front of the ReadyForQuery that follows, and is a sign by that. */
 	if (is_fatal && s->link && may_outlive(s->link) &&
 	    (s->link->state == CLIENT_CHECKING ||
 	     lost_is_meant(e.severity_nonlocal ? e.severity_nonlocal : e.severity, e.sqlstate))) {

@@ -49,13 +49,24 @@ enum login_failure {
 
 enum { RETRY_LEAST_US = 10 * 1000 };
 
+/*
+ * A plain host that has served this pool before, and is not there: most likely it is restarted. Who waits goes on waiting, as he
+ * would for a leader.
+ */
+static bool
+may_come_back(const struct pool *p)
+{
+	uint64_t limit_us = p->rules.failover_hold_timeout_us;
+	return p->base && (limit_us == 0 || clock_now_us() - p->unreachable_us <= limit_us);
+}
+
 static uint64_t
 retry_after(const struct server *s, enum login_failure how)
 {
 	uint64_t retry = s->proxy->config->settings.server_login_retry_us;
 	if (retry < RETRY_LEAST_US) /* 0 would try again within the same turn, and for ever */
 		retry = RETRY_LEAST_US;
-	if (how == LOGIN_REFUSED || s->pool->database->load->topology->is_plain)
+	if (how == LOGIN_REFUSED || (s->pool->database->load->topology->is_plain && !may_come_back(s->pool)))
 		return retry;
 	/* A member that comes back, or is being promoted, is wanted at once. */
 	uint32_t failures = s->slot.at->failures;
@@ -108,6 +119,10 @@ login_failed(struct server *s, enum login_failure how, const char *sqlstate, con
 	bool may_try_again = how == LOGIN_OUTDATED || (how == LOGIN_UNREACHABLE && !is_plain);
 	snprintf(text, sizeof(text), "%s", why);
 	s->proxy->counters.servers_failed++;
+	if (how != LOGIN_UNREACHABLE)
+		p->unreachable_us = 0;
+	else if (p->unreachable_us == 0)
+		p->unreachable_us = clock_now_us();
 	/* What is refused to replication may be granted to others. */
 	if (how != LOGIN_OUTDATED && (!s->replication || may_try_again)) {
 		at->retry_us = clock_now_us() + retry_after(s, how);
@@ -115,7 +130,7 @@ login_failed(struct server *s, enum login_failure how, const char *sqlstate, con
 	}
 	if (how == LOGIN_UNREACHABLE)
 		hold_report(p->database->load, at->id, SESSION_REFUSED);
-	if (!s->replication && (how == LOGIN_REFUSED || (how == LOGIN_UNREACHABLE && is_plain))) {
+	if (!s->replication && (how == LOGIN_REFUSED || (how == LOGIN_UNREACHABLE && is_plain && !may_come_back(p)))) {
 		heap_free(p->refusal);
 		p->refusal = heap_string(text);
 		snprintf(p->refusal_state, sizeof(p->refusal_state), "%s", sqlstate);
@@ -541,6 +556,7 @@ teach_pool(struct server *s)
 	}
 	heap_free(p->refusal);
 	p->refusal = NULL;
+	p->unreachable_us = 0;
 	s->slot.at->failures = 0;
 	s->slot.at->retry_us = 0;
 }

@@ -21,8 +21,10 @@ static const struct {
 	                  "steady",          "steady",      ".",           ".",                ".", ".", ".", ".", "." } },
 	{ "steady",     { "suspected+suspect", ".",         ".",           "leaderless+begin",
 	                  ".",               "named+begin", ".",           ".",                "closed+plan", ".", "asked+plan", ".", "new" } },
-	{ "suspected",  { ".",               "steady+calm", "steady+calm", "leaderless+begin",
+	{ "suspected",  { ".",               "steady+calm", "probing",     "leaderless+begin",
 	                  ".",               "named+begin", ".",           ".",                "closed+plan", ".", "asked+plan", ".", "new+calm" } },
+	{ "probing",    { ".",               "steady+calm", ".",           "leaderless+begin",
+	                  ".",               "named+begin", "steady+calm", ".",                "closed+plan", ".", "asked+plan", ".", "new+calm" } },
 	{ "leaderless", { ".",               ".",           ".",           ".",
 	                  "named",           "named",       ".",           ".",                ".", ".", "leaderless+plan", ".", "new+end" } },
 	{ "closed",     { ".",               ".",           ".",           "leaderless",
@@ -65,7 +67,7 @@ START_TEST(what_begins_ends_once)
 			bool begins = step.act == HOLD_DO_BEGIN || (step.act == HOLD_DO_PLAN && !is_event);
 			ck_assert_msg(begins == (!is_event && will_be), "%d %d", s, e);
 			ck_assert_msg((step.act == HOLD_DO_END) == (is_event && !will_be), "%d %d", s, e);
-			ck_assert_msg((step.act == HOLD_DO_CALM) == (s == HOLD_SUSPECTED && (step.next == HOLD_STEADY || step.next == HOLD_NEW)),
+			ck_assert_msg((step.act == HOLD_DO_CALM) == ((s == HOLD_SUSPECTED || s == HOLD_PROBING) && (step.next == HOLD_STEADY || step.next == HOLD_NEW)),
 			              "%d %d", s, e);
 		}
 }
@@ -76,7 +78,7 @@ START_TEST(writes_are_held_from_the_first_sign_on_and_in_no_other_state_than_the
 {
 	for (int s = HOLD_STEADY; s < HOLD_STATES; s++) {
 		struct hold_step step = hold_step((enum hold_state)s, HOLD_ON_SIGN);
-		ck_assert_msg(hold_meaning(step.next)->is_closed || step.next == HOLD_LEADERLESS, "%d", s);
+		ck_assert_msg(hold_meaning(step.next)->is_closed || step.next == HOLD_LEADERLESS || step.next == HOLD_PROBING, "%d", s);
 		step = hold_step((enum hold_state)s, HOLD_ON_LOST);
 		ck_assert_int_eq(step.next, HOLD_LEADERLESS);
 		/* The server's word alone opens nothing. */

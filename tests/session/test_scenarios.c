@@ -20,7 +20,7 @@
  *	time +5s | +100ms
  *	pause, suspend, resume, reconnect, kill, stop, stop clients, stop servers, reload, reload fails WORDS; idle servers N; still, still no
  *	patroni n1 200 primary running 1   what a Patroni says from now on: see patronis.h; it is heard at once
- *	hold suspected             the state of the cluster's writes; failovers N [HOW]: so many have ended; close, reopen, ask +5s, release
+ *	hold suspected             the state of the cluster's writes; failovers N [HOW]: so many have ended; sign TEXT; false alarms N; close, reopen, ask +5s, release
  *	question app [PORT]        the oldest question of auth_query is about this user, on the member of that port; `question none`
  *	answer app SECRET | nobody | error | gone | slow | refused
  * At the end nobody may have unread messages. Each scenario is played twice: as written, and with every byte arriving alone.
@@ -548,6 +548,17 @@ check_failovers(const struct words *w)
 		complain("the last one ended: %s", all->kept[(all->ended - 1) % FAILOVERS_KEPT].how);
 }
 
+/* sign TEXT: of the last failover; false alarms N */
+static void
+check_signs(const struct words *w)
+{
+	const struct hold *h = hold_of_cluster();
+	if (strcmp(w->at[0], "sign") == 0 && strcmp(h->event.sign, w->at[1]) != 0)
+		complain("the first sign was: %s", h->event.sign);
+	else if (strcmp(w->at[0], "false") == 0 && h->false_alarms != strtoull(w->at[2], NULL, 10))
+		complain("there were %llu false alarms", (unsigned long long)h->false_alarms);
+}
+
 static void
 command(const struct words *w)
 {
@@ -589,6 +600,9 @@ command(const struct words *w)
 		return;
 	} else if (strcmp(verb, "failovers") == 0) {
 		check_failovers(w);
+		return;
+	} else if (strcmp(verb, "sign") == 0 || strcmp(verb, "false") == 0) {
+		check_signs(w);
 		return;
 	} else if (strcmp(verb, "close") == 0) {
 		hold_close(hold_of_cluster(), "SWITCHOVER");
