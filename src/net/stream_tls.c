@@ -129,10 +129,10 @@ stream_tls_step(struct stream *s)
 	} else if (error == SSL_ERROR_WANT_WRITE) {
 		stream_watch(s, true);
 	} else if (error == SSL_ERROR_SYSCALL || error == SSL_ERROR_ZERO_RETURN) {
-		/* Who came, asked for TLS, and left before it began has not failed at it. */
-		bool has_begun = !SSL_is_server(s->ssl) || BIO_number_read(SSL_get_rbio(s->ssl)) > 0;
-		stream_end(s, has_begun ? STREAM_END_TLS : STREAM_END_EOF,
-		           has_begun ? "connection closed during the TLS handshake" : "connection closed");
+		/* Who came, asked for TLS, and left before it began has not failed at it; nor has a server that went down. */
+		bool has_begun = BIO_number_read(SSL_get_rbio(s->ssl)) > 0, is_ours = !SSL_is_server(s->ssl);
+		stream_end(s, has_begun && !is_ours ? STREAM_END_TLS : STREAM_END_EOF,
+		           has_begun || is_ours ? "connection closed during the TLS handshake" : "connection closed");
 	} else {
 		stream_tell_tls_error(s);
 	}

@@ -23,6 +23,18 @@
 #include "wire/reply.h"
 
 enum { AGAIN_MAX = 2 }; /* a statement that is the end of every server it meets shall not meet them all */
+#define SAME_END_US SECOND_US /* sessions that break within this time of being given to a client may have been broken before */
+
+/*
+ * A host that dies takes all its sessions with it, but we hear of one after the other. Who is sent again to one that was open
+ * before he asked at all, and loses it at once, has met no second end: it is the same one, and no fault of his.
+ */
+static bool
+is_same_end(const struct server *s)
+{
+	const struct client *c = s->link;
+	return c->again_count > 0 && s->connect_us < c->request_us && clock_now_us() - s->linked_us < SAME_END_US;
+}
 
 static bool
 find_statement(const void *client, const char *name, struct view *text, struct view *types)
@@ -89,7 +101,7 @@ signs_of(const struct server *s, struct lost_names *names)
 		{ requests > 1, LOST_SEVERAL },
 		{ c->in_left > 0 && c->in_goes && !c->in_is_data && items == 1 && !s->has_spoken, LOST_HALF },
 		{ s->keeps_all && !s->keeps_no_more && s->kept_answered == 0, LOST_KEPT },
-		{ c->again_count >= AGAIN_MAX, LOST_TRIED },
+		{ c->again_count >= AGAIN_MAX && !is_same_end(s), LOST_TRIED },
 		{ is_told(s), LOST_TOLD },
 		{ is_broken_off(s), LOST_BROKEN_OFF },
 	};
@@ -233,7 +245,7 @@ settle_with(struct server *s, const char *why)
 	uint32_t signs = signs_of(s, &names);
 	const struct lost_row *row = row_for(s, &signs);
 	struct buf b = { 0 };
-	bool knows_of_failure = s->has_failed || s->status == 'E';
+	bool knows_of_failure = s->has_failed || s->status == 'E', is_same = is_same_end(s);
 	bool is_told = false, discards = c->is_discarding, was_idle = s->kept.n == 0 && s->keeps_all && c->in_left == 0;
 	count_verdict(c->proxy, row->verdict);
 	log_info(client_tag(c), "its server %u is lost: %s; %s", s->id, row->name, lost_verdict_name(row->verdict));
@@ -288,7 +300,7 @@ settle_with(struct server *s, const char *why)
 		repeat_ask_first(c, &names, lost_judge(signs & ~(uint32_t)LOST_READS)->verdict, why);
 	buf_free(&names.rows);
 	if (row->verdict == LOST_AGAIN || row->verdict == LOST_ASK || (row->verdict == LOST_HOLD && was_idle)) {
-		c->again_count += row->verdict != LOST_HOLD;
+		c->again_count += row->verdict != LOST_HOLD && !is_same;
 		wait_in_front(c);
 	} else if (row->verdict == LOST_LATER || row->verdict == LOST_ABORTED || row->verdict == LOST_ROLLBACK) {
 		client_abort(c, is_told || knows_of_failure ? NULL : why);
@@ -309,8 +321,9 @@ server_lost(struct server *s, enum fault_by by, const char *why)
 		settle_with(s, text);
 	} else if (s->state == SERVER_LINKED && c && c->state == CLIENT_CHECKING) {
 		snprintf(text, sizeof(text), "%s", why);
+		bool is_same = is_same_end(s);
 		link_break(s);
-		if (c->again_count++ < AGAIN_MAX)
+		if (is_same || c->again_count++ < AGAIN_MAX)
 			wait_in_front(c);
 		else
 			repeat_refuse(c, text);

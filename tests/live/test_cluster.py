@@ -5,6 +5,8 @@ writes go on by themselves; reads use every healthy replica, and the leader only
 
 from __future__ import annotations
 
+import collections
+import re
 import shutil
 import threading
 import time
@@ -151,6 +153,63 @@ def test_postgres_of_the_leader_killed(lab: Lab, front: Sluice) -> None:
         lab.wait_healthy(90)
         work.wait_writes()
     work.check_writes()
+
+
+class Reader(threading.Thread):
+    """Reads on the write port, all the time, what the catalog alone can tell to be a read; one error is the end of it."""
+
+    def __init__(self, front: Sluice, number: int) -> None:
+        super().__init__(daemon=True)
+        self.connection = front.connect(password="app", autocommit=True, prepare_threshold=0 if number % 2 else None)
+        self.count = 0
+        self.problem: BaseException | None = None
+        self.asked_to_stop = threading.Event()
+
+    def run(self) -> None:
+        try:
+            while not self.asked_to_stop.is_set():
+                nap = "FROM pg_sleep(0.02), "
+                assert self.connection.execute(f"SELECT n {nap} shown WHERE n = 7").fetchall() == [(7,)]
+                assert self.connection.execute(f"SELECT doubled(n) {nap} counted WHERE n = %s", (21,)).fetchall() == [(42,)]
+                assert self.connection.execute(f"SELECT count(*) {nap} shown JOIN counted USING (n)").fetchall() == [(100,)]
+                self.count += 1
+        except BaseException as problem:  # noqa: BLE001  (shown by the test)
+            self.problem = problem
+
+
+def test_readers_of_the_write_port_notice_nothing_of_a_killed_leader(lab: Lab, sluices: Start, place: Place) -> None:
+    """Twice. They read a view and call a function of somebody's: the new leader tells that these do no more."""
+    front = in_front(sluices, lab, http_port=place.port())
+    with front.connect(password="app", autocommit=True) as connection:
+        connection.execute("CREATE TABLE counted AS SELECT n FROM generate_series(1, 100) n")
+        connection.execute("CREATE FUNCTION doubled(int) RETURNS int STABLE LANGUAGE sql AS 'SELECT $1 * 2'")
+        connection.execute("CREATE VIEW shown AS SELECT n FROM counted WHERE doubled(n) > 0")
+    readers = [Reader(front, number) for number in range(48)]
+    for reader in readers:
+        reader.start()
+
+    def all_go_on() -> None:
+        seen = [reader.count for reader in readers]
+        wait_until(lambda: all(r.problem or r.count > n + 1 for r, n in zip(readers, seen)), 90, "progress of all readers")
+
+    for _ in range(2):
+        all_go_on()
+        old = lab.pick("leader")
+        old.kill()
+        lab.wait_leader(other_than=old.name)
+        all_go_on()
+        old.start()
+        wait_whole(lab)
+    for reader in readers:
+        reader.asked_to_stop.set()
+    for reader in readers:
+        reader.join(60)
+        reader.connection.close()
+    told = collections.Counter(re.findall(r"is lost: .*|only reads: sent again|not sent again.*", front.log_text()))
+    assert [reader.problem for reader in readers if reader.problem] == [], told
+    assert front.counter("lost_again") > 0 and front.counter("lost_unknown") == front.counter("lost_aborted") == 0
+    with front.connect(password="app", autocommit=True) as connection:
+        connection.execute("DROP VIEW shown; DROP FUNCTION doubled; DROP TABLE counted")
 
 
 def test_leader_frozen_and_thawed(lab: Lab, front: Sluice) -> None:
