@@ -445,10 +445,29 @@ server_run_parameter(struct server *s, const struct frame *f, struct view all)
 	return true;
 }
 
+/*
+ * The last words of a backend whose neighbour has crashed, or whose server is stopped at once, are no FATAL but a WARNING
+ * (quickdie() in tcop/postgres.c). What it had of an answer comes with them.
+ */
+static bool
+is_last_word(const struct frame *f, struct error_fields *e)
+{
+	return f->type == BE_NOTICE_RESPONSE && frame_is_whole(f) && error_read(f->body, e) && e->sqlstate &&
+	       lost_is_of_server(NULL, e->sqlstate) && e->severity_nonlocal &&
+	       strcmp(e->severity_nonlocal, "WARNING") == 0;
+}
+
 /* Notices and notifications belong to no message; who is linked gets them. */
 static bool
 server_run_asynchronous(struct server *s, const struct frame *f, struct view all)
 {
+	struct error_fields e = { 0 };
+	if (s->link && may_outlive(s->link) && is_last_word(f, &e)) {
+		e.severity = e.severity_nonlocal = "FATAL"; /* it is */
+		server_note_error(s, &e);
+		server_lost(s, FAULT_BY_SERVER, s->why_dying);
+		return false;
+	}
 	struct owed_item *first = owed_first(&s->owed);
 	bool is_ours = first && first->to == OWED_TO_NOBODY && owed_ends_with_ready(first->what);
 	pass(s, f, all, s->link && !is_ours);

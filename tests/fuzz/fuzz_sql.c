@@ -2,12 +2,14 @@
  * tests/fuzz/fuzz_sql.c - what SQL does, with the cache on.
  *
  * Shown for every input: the cache gives what reading gives (unless it is no SQL: see src/sql/alike.h), twice; strings of
- * facts are within their block; facts say "reads" only of what was parsed; the cache stays within its limits.
+ * facts are within their block; facts say "reads" only of what was parsed; the cache stays within its limits; no name gets out of the
+ * question about it.
  */
 #include <stdlib.h>
 
 #include "base/must.h"
 #include "sql/cache.h"
+#include "sql/question.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -53,6 +55,25 @@ are_the_same(const struct sql_facts *a, const struct sql_facts *b)
 		must(strcmp(a->names[i].name, b->names[i].name) == 0 && a->names[i].kind == b->names[i].kind);
 }
 
+/* What a catalog is asked is the same four statements whatever the names are: none gets out of its quotes. */
+static void
+is_asked_well(const struct sql_facts *facts)
+{
+	static const enum sql_kind kinds[] = { SQL_SET, SQL_SET, SQL_SELECT, SQL_SELECT };
+	struct buf rows = { 0 }, question = { 0 };
+	question_add(&rows, facts);
+	if (rows.n > 0) {
+		question_end(buf_view(&rows), false, 1000, &question);
+		struct sql_facts *asked = sql_facts_read(view_part(buf_view(&question), 0, question.n - 1));
+		must(asked->result == SQL_TOO_LONG || asked->result == SQL_TOO_MUCH || asked->statement_count == 4);
+		for (uint32_t i = 0; i < asked->statement_count; i++)
+			must(asked->statements[i].kind == kinds[i] && !(asked->effects & SQL_WRITES));
+		sql_facts_unref(asked);
+	}
+	buf_free(&rows);
+	buf_free(&question);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -64,6 +85,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		cache = sql_cache_new(limits);
 	struct sql_facts *read = sql_facts_read(text);
 	is_whole(read, size);
+	is_asked_well(read);
 	for (int turn = 0; turn < 2; turn++) {
 		const struct sql_facts *facts = sql_facts_of(cache, text);
 		is_whole(facts, size);

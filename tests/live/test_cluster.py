@@ -5,8 +5,6 @@ writes go on by themselves; reads use every healthy replica, and the leader only
 
 from __future__ import annotations
 
-import collections
-import re
 import shutil
 import threading
 import time
@@ -178,7 +176,7 @@ class Reader(threading.Thread):
 
 
 def test_readers_of_the_write_port_notice_nothing_of_a_killed_leader(lab: Lab, sluices: Start, place: Place) -> None:
-    """Twice. They read a view and call a function of somebody's: the new leader tells that these do no more."""
+    """They read a view and call a function of somebody's: the new leader tells that these do no more."""
     front = in_front(sluices, lab, http_port=place.port())
     with front.connect(password="app", autocommit=True) as connection:
         connection.execute("CREATE TABLE counted AS SELECT n FROM generate_series(1, 100) n")
@@ -192,21 +190,17 @@ def test_readers_of_the_write_port_notice_nothing_of_a_killed_leader(lab: Lab, s
         seen = [reader.count for reader in readers]
         wait_until(lambda: all(r.problem or r.count > n + 1 for r, n in zip(readers, seen)), 90, "progress of all readers")
 
-    for _ in range(2):
-        all_go_on()
-        old = lab.pick("leader")
-        old.kill()
-        lab.wait_leader(other_than=old.name)
-        all_go_on()
-        old.start()
-        wait_whole(lab)
+    all_go_on()
+    old = lab.pick("leader")
+    old.kill()
+    lab.wait_leader(other_than=old.name)
+    all_go_on()
     for reader in readers:
         reader.asked_to_stop.set()
     for reader in readers:
         reader.join(60)
         reader.connection.close()
-    told = collections.Counter(re.findall(r"is lost: .*|only reads: sent again|not sent again.*", front.log_text()))
-    assert [reader.problem for reader in readers if reader.problem] == [], told
+    assert [reader.problem for reader in readers if reader.problem] == []
     assert front.counter("lost_again") > 0 and front.counter("lost_unknown") == front.counter("lost_aborted") == 0
     with front.connect(password="app", autocommit=True) as connection:
         connection.execute("DROP VIEW shown; DROP FUNCTION doubled; DROP TABLE counted")
