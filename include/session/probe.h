@@ -3,8 +3,9 @@
  *
  * Where a server owes an answer for server_dead_timeout and its member's Patroni does not answer either (without Patroni: where
  * it merely owes), a new connection is opened and asked the shortest question there is, SSLRequest. No answer within the same
- * time: the member is reported, which takes the lead from it, and connections that owe an answer or lie idle are given up. With a
- * replica that Patroni names patience ends after a third of it, twice.
+ * time: the member is reported, which takes the lead from it, and connections that owe an answer or lie idle are given up. What a
+ * leader owes is waited for until another one leads, or failover_hold_timeout is over. With a replica that Patroni names patience
+ * ends after a third of it, twice.
  */
 #ifndef SESSION_PROBE_H
 #define SESSION_PROBE_H

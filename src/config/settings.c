@@ -467,8 +467,9 @@ const struct setting setting_rows[] = {
 	  .type = SETTING_DURATION_US, .at = offsetof(struct settings, server_dead_timeout_us),
 	  .preset = "3s", .applies = APPLIES_ON_RELOAD,
 	  .text = "A member of a cluster that owes an answer for so long, and whose Patroni does not answer, is asked by a new "
-	          "connection; no answer within the same time again, and its connections are given up. Of a replica, whose reads "
-	          "others can answer, after a third of it each.", },
+	          "connection; no answer within the same time again, and its connections are given up: those on which a leader owes "
+	          "an answer when another one leads, or after failover_hold_timeout; those of a replica, whose reads others can "
+	          "answer, after a third of it each.", },
 	{ .name = "cancel_wait_timeout",
 	  .group = "Timeouts (0 for none)",
 	  .type = SETTING_DURATION_US, .at = offsetof(struct settings, cancel_wait_timeout_us),

@@ -167,6 +167,26 @@ begin(const struct server *s)
 		p->is_over = true; /* nothing is known by that: out of descriptors, most likely */
 }
 
+/* It leads, or nobody has led since it did. */
+static bool
+is_last_leader(const struct probe *p, const struct server *s)
+{
+	const struct cluster_load *load = s->pool->database->load;
+	const struct member *leader = topology_leader(load->topology);
+	return load->topology->has_patroni && strcmp(leader ? leader->name : load->hold->led_last, p->member) == 0;
+}
+
+/*
+ * Nobody else could do what the leader was asked, and it may be the network alone that is gone: then the answer comes when that is
+ * back. As long as others are held, so is this. (Once another leads, all of the old one's are cut: proxy.c.)
+ */
+static bool
+may_be_answered_yet(const struct probe *p, const struct server *s, uint64_t silent_us)
+{
+	uint64_t limit = p->proxy->config->settings.failover_hold_timeout_us;
+	return silent_us > 0 && is_last_leader(p, s) && (limit == 0 || clock_now_us() - silent_us <= limit);
+}
+
 static void
 give_up(struct probe *p)
 {
@@ -184,6 +204,8 @@ give_up(struct probe *p)
 		if (!is_told) /* who loses a server here shall not be given another one there */
 			hold_report(s->pool->database->load, p->id, SESSION_SILENT);
 		is_told = true;
+		if (may_be_answered_yet(p, s, silent_us))
+			continue;
 		count++;
 		server_lost(s, FAULT_BY_SERVER, why);
 	}
