@@ -42,6 +42,9 @@ static const struct {
 	{ UINT64_MAX, 5 * POLL_FAST_US },
 };
 
+#define SHORT_AFTER         3   /* failures in a row */
+#define SHORT_TIMEOUT_MS    250
+
 #define LIST_EVERY_US       (5 * SECOND_US)
 #define LIST_LEADERLESS_US  (5 * SECOND_US)
 #define LIST_RETRY_US       SECOND_US
@@ -607,11 +610,23 @@ watch_on_status(const struct fetch_answer *answer, void *context)
 		trail_note(&c->trail, said.location, m->asked_us, c->known.limits.max_delay_us / (TRAIL_MARKS / 2));
 }
 
+/*
+ * What was sent into a network that is gone is repeated by TCP ever more rarely; a new attempt finds at once that it is back. So
+ * every other one at somebody who does not answer is short.
+ */
+static uint32_t
+status_timeout_ms(const struct cluster *c, const struct known_member *m)
+{
+	uint32_t timeout_ms = (uint32_t)(c->poll_timeout_us / MILLISECOND_US);
+	bool is_short = m->failures > SHORT_AFTER && m->failures % 2 == 1;
+	return is_short && timeout_ms > SHORT_TIMEOUT_MS ? SHORT_TIMEOUT_MS : timeout_ms;
+}
+
 static void
 watch_ask_status(struct cluster *c, int id)
 {
-	source_ask(&c->place[id]->source, "/primary", (uint32_t)(c->poll_timeout_us / MILLISECOND_US), watch_on_status,
-		   c->place[id]);
+	struct place *p = c->place[id];
+	source_ask(&p->source, "/primary", status_timeout_ms(c, &p->known), watch_on_status, p);
 }
 
 static void
