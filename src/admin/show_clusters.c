@@ -64,6 +64,7 @@ add_member(struct show_rows *out, const struct proxy *x, const struct cluster_lo
 	if (now && strcmp(now->name, m->name) == 0)
 		m = now;
 	struct member_row *row = show_rows_add(out);
+	bool is_measured = m->role == MEMBER_REPLICA && m->is_reachable && m->lag_bytes != LAG_UNKNOWN;
 	*row = (struct member_row){
 		.cluster = t->cluster,
 		.name = m->name,
@@ -72,8 +73,8 @@ add_member(struct show_rows *out, const struct proxy *x, const struct cluster_lo
 		.role = t->is_plain ? "plain" : member_role_name(m->role),
 		.state = member_state_name(m->state),
 		.timeline = m->timeline ? m->timeline : SHOW_NULL,
-		.lag = m->role == MEMBER_REPLICA && m->lag_bytes != LAG_UNKNOWN ? m->lag_bytes : SHOW_NULL,
-		.delay_ms = m->role == MEMBER_REPLICA && m->lag_bytes != LAG_UNKNOWN ? m->delay_us / 1000 : SHOW_NULL,
+		.lag = is_measured ? m->lag_bytes : SHOW_NULL,
+		.delay_ms = is_measured ? m->delay_us / 1000 : SHOW_NULL,
 		.paused = m->role == MEMBER_REPLICA && t->has_patroni ? yes_or_no(m->is_replay_paused) : NULL,
 		.reachable = yes_or_no(m->is_reachable),
 		.lock = t->has_patroni ? yes_or_no(m->patroni_says_leader) : NULL,
