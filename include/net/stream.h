@@ -159,6 +159,7 @@ struct socket_options {
 	bool keepalive;
 	int keepidle_s, keepintvl_s, keepcnt;
 	int user_timeout_ms;
+	int retry_max_ms; /* what is not acknowledged is sent again after so long at most; Linux 6.15 */
 	int buffer_bytes; /* SO_SNDBUF and SO_RCVBUF */
 };
 void socket_tune(int fd, const struct socket_options *o); /* sets TCP_NODELAY too; harmless on a Unix socket */

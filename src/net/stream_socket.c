@@ -8,6 +8,10 @@
 
 #include "net/stream.h"
 
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44 /* Linux 6.15; older ones do not know it */
+#endif
+
 bool
 stream_peer_uid(const struct stream *s, uid_t *uid)
 {
@@ -87,4 +91,6 @@ socket_tune(int fd, const struct socket_options *o)
 		set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, o->keepcnt);
 	if (o->user_timeout_ms > 0)
 		set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, o->user_timeout_ms);
+	if (o->retry_max_ms > 0)
+		set_int(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, o->retry_max_ms);
 }

@@ -12,6 +12,12 @@
 
 #define SHARE_MOST_US (2 * SECOND_US) /* an address that has not answered by then is no better than the next */
 
+/*
+ * When the network comes back, what was sent meanwhile arrives with TCP's next try, and that would be after as long again as the
+ * network was gone. So many seconds, 15 times (net.ipv4.tcp_retries2), are still longer than anybody is held.
+ */
+#define RETRY_MAX_MS 3000
+
 static void on_addresses(void *context, const struct resolved *answer);
 static void try_next(struct reach *r, const char *why_not);
 
@@ -75,7 +81,7 @@ try_address(struct reach *r, unsigned i)
 		socket_tune(s->stream.fd, &(struct socket_options){
 			.keepalive = set->tcp_keepalive, .keepidle_s = set->tcp_keepidle_s,
 			.keepintvl_s = set->tcp_keepintvl_s, .keepcnt = set->tcp_keepcnt,
-			.user_timeout_ms = set->tcp_user_timeout_ms,
+			.user_timeout_ms = set->tcp_user_timeout_ms, .retry_max_ms = RETRY_MAX_MS,
 			.buffer_bytes = (int)set->tcp_socket_buffer_bytes });
 	}
 	return true;
