@@ -110,10 +110,11 @@ class Load:
         return self
 
     def __exit__(self, *problem: Any) -> None:
+        until = time.monotonic() + 90
         for client in self.writers + self.readers:
             client.asked_to_stop.set()
         for client in self.writers + self.readers:
-            client.join(90)
+            client.join(max(0.0, until - time.monotonic()))
         stuck = [client.key_prefix for client in self.writers + self.readers if client.is_alive()]
         assert problem[0] or not stuck, f"these clients never came back: {stuck}"
 
