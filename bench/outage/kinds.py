@@ -7,7 +7,6 @@ What they have in common is Client; a kind says what one turn is. KINDS lists th
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from typing import TYPE_CHECKING, Optional

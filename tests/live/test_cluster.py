@@ -19,6 +19,7 @@ from kit.pair import Pair
 from kit.place import Place, wait_until
 from kit.postgres import PASSWORD
 from kit.sluice import Sluice, installed
+from kit.whole import wait_whole
 from kit.wire import Wire
 from lab import layout
 from lab.cluster import Lab
