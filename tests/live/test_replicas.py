@@ -136,9 +136,12 @@ def test_replay_that_stands_still(lab: Lab, sluices: Start) -> None:
     ports = {lab.pick(name).pg_port for name in names}
     with Readers(front) as readers:
         readers.wait_for(ports, "reads from both")
-        late.sql("SELECT pg_wal_replay_pause()")
+        def is_paused() -> bool:
+            late.sql("SELECT pg_wal_replay_pause()")  # again: Patroni resumes it when it has changed a parameter just now
+            return read_of(front, late.name) == "its replay is paused"
+
         try:
-            wait_until(lambda: read_of(front, late.name) == "its replay is paused", 30, "the pause in SHOW MEMBERS")
+            wait_until(is_paused, 30, "the pause in SHOW MEMBERS")
             readers.wait_without(late.pg_port, "no reads from the paused one")
         finally:
             late.sql("SELECT pg_wal_replay_resume()")
