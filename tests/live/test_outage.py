@@ -287,8 +287,8 @@ def test_the_table_says_who_is_behind() -> None:
                         kinds={"writer": ledger.Kind(errors=errors)})
         return table.outcome("killed", program, report, Verdict(), 2.5, "a:1")
 
-    turns = [turn("pgsluice", 3.0, **{"08007": 2}), turn("pgsluice", 4.0, **{"08007": 4}), turn("pair", 9.0, **{"57P01": 1})]
-    assert table.behind(turns) == ["killed, errors: writers: pgsluice 3 (4): 08007 6, pair 1: 57P01 1"]
+    turns = [turn("pgsluice", 3.0, **{"08007": 12}), turn("pgsluice", 4.0, **{"08007": 14}), turn("pair", 9.0, **{"57P01": 1})]
+    assert table.behind(turns) == ["killed, errors: writers: pgsluice 13 (14): 08007 26, pair 1: 57P01 1"]
     shown = table.terminal(turns, {"killed": "The leader is killed"})
     assert max(map(len, shown.splitlines())) <= table.WIDTH and "The leader is killed" in shown
     assert "| longest gap, writes | 3.50 s (4.00) | 9.00 s | ahead |" in table.markdown(turns)
