@@ -288,7 +288,7 @@ listener_close(struct listener *l)
 	if (l == NULL)
 		return;
 	for (unsigned i = 0; i < l->count; i++) {
-		loop_forget(l->loop, &l->socket[i].watched);
+		loop_unwatch(l->loop, &l->socket[i].watched); /* whoever handed it over keeps it open */
 		close(l->socket[i].fd);
 	}
 	if (l->path[0])

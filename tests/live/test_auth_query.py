@@ -158,7 +158,7 @@ def test_a_password_is_changed_under_load(sluices: Start, lookup: Postgres, back
                 problems.append(f"{mine} was refused")
             rounds[0] += 1
 
-    threads = [threading.Thread(target=keep_logging_in) for _ in range(3)]
+    threads = [threading.Thread(target=keep_logging_in, daemon=True) for _ in range(3)]
     for thread in threads:
         thread.start()
     try:

@@ -92,7 +92,7 @@ def test_nobody_notices_that_the_leader_is_stopped(sluices: Start, lab: Lab, pla
             wait_known(front, lab)
             work.wait_writes(200)
             leaders.append(leader_of(lab))
-            stopping = threading.Thread(target=stop, args=(lab,))
+            stopping = threading.Thread(target=stop, args=(lab,), daemon=True)
             with front.connect(password="app", autocommit=False) as slow:
                 slow.execute("CREATE TEMPORARY TABLE mine ON COMMIT DROP AS SELECT 1")
                 stopping.start()

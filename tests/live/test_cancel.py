@@ -23,7 +23,7 @@ def is_running(postgres: Postgres, what: str) -> bool:
 def test_psycopg_cancels(sluice: Sluice, postgres: Postgres) -> None:
     with sluice.connect() as connection:
         canceller = threading.Thread(target=lambda: (
-            wait_until(lambda: is_running(postgres, "pg_sleep(601)")), connection.cancel()))
+            wait_until(lambda: is_running(postgres, "pg_sleep(601)")), connection.cancel()), daemon=True)
         canceller.start()
         with pytest.raises(psycopg.errors.QueryCanceled):
             connection.execute("SELECT pg_sleep(601)")

@@ -103,7 +103,7 @@ def test_users_are_looked_up_while_the_leader_moves(sluices: Start, lab: Lab) ->
             except psycopg.Error as problem:
                 problems.append(str(problem))
 
-    thread = threading.Thread(target=keep_logging_in)
+    thread = threading.Thread(target=keep_logging_in, daemon=True)
     thread.start()
     try:
         wait_until(lambda: came[0] > 20 or problems, 60, "logins")

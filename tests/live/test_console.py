@@ -136,7 +136,7 @@ def test_figures_follow_what_happens(sluices: Start) -> None:
             other.execute("SELECT 1")
         with busy.transaction():
             busy.execute("SELECT 2")
-            waiting = threading.Thread(target=lambda: other.execute("SELECT 3"))
+            waiting = threading.Thread(target=lambda: other.execute("SELECT 3"), daemon=True)
             waiting.start()
             wait_until(lambda: one(console, "SHOW POOLS", database="app")["cl_waiting"] == 1)
             pool = one(console, "SHOW POOLS", database="app")
@@ -164,10 +164,12 @@ def test_pause_waits_for_the_transaction_and_holds_new_ones(sluices: Start) -> N
         answered: list[float] = []
         with client.transaction():
             client.execute("SELECT 1")
-            pausing = threading.Thread(target=lambda: (console.execute("PAUSE"), answered.append(time.monotonic())))
+            pausing = threading.Thread(target=lambda: (console.execute("PAUSE"), answered.append(time.monotonic())),
+                                       daemon=True)
             pausing.start()
             wait_until(lambda: one(second, "SHOW STATE", key="paused")["value"] == "yes")
-            held = threading.Thread(target=lambda: (other.execute("SELECT 2"), answered.append(time.monotonic())))
+            held = threading.Thread(target=lambda: (other.execute("SELECT 2"), answered.append(time.monotonic())),
+                                    daemon=True)
             held.start()
             wait_until(lambda: one(second, "SHOW POOLS", database="app")["cl_waiting"] == 1)
             time.sleep(0.3)

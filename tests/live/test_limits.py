@@ -220,7 +220,7 @@ def test_max_user_connections(sluices: Start, postgres: Postgres) -> None:
             done.append(connection.execute("SELECT count(*) FROM pg_stat_activity, pg_sleep(0.02)"
                                            " WHERE usename = 'app'").fetchone())
 
-    threads = [threading.Thread(target=work) for _ in range(20)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -238,7 +238,7 @@ def test_servers_of_a_cold_pool_are_opened_side_by_side(sluices: Start) -> None:
             backends.append(connection.execute("SELECT pg_backend_pid()").fetchone())
             barrier.wait()  # nobody gives his server back before all have one
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -196,7 +196,7 @@ def test_postgresql_is_killed_and_started_again(server: Postgres, front: Sluice)
         in_flight(server, alone, "INSERT INTO kept SELECT 'killed' FROM pg_sleep(60)",
                   lambda _: server.stop(signal.SIGKILL))
         answers: list[Any] = []
-        waiting = threading.Thread(target=lambda: answers.append(idle.execute("SELECT 2").fetchone()))
+        waiting = threading.Thread(target=lambda: answers.append(idle.execute("SELECT 2").fetchone()), daemon=True)
         waiting.start()
         assert alone.error()["C"] == "08007"
         with pytest.raises(psycopg.errors.SerializationFailure):

@@ -80,7 +80,7 @@ class Crowd:
                 self.failures.append(f"{type(problem).__name__}: {problem}")
                 self.over.set()
 
-        thread = threading.Thread(target=body)
+        thread = threading.Thread(target=body, daemon=True)
         thread.start()
         return thread
 
@@ -99,7 +99,7 @@ def test_a_thousand_cancels_each_stop_their_own_query_and_no_other(three: list[S
             except queue.Empty:
                 return
             with three[0].connect() as connection:
-                canceller = threading.Thread(target=connection.cancel)
+                canceller = threading.Thread(target=connection.cancel, daemon=True)
                 connection.add_notice_handler(lambda notice, thread=canceller: thread.start())
                 with pytest.raises(psycopg.errors.QueryCanceled):
                     connection.execute(sleeps(number, 600))

@@ -355,7 +355,7 @@ def test_nothing_is_lost_in_a_thousand_connections(sluices: Start) -> None:
             with front.connect() as connection:
                 connection.execute("SELECT 1")
 
-    threads = [threading.Thread(target=work) for _ in range(20)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:

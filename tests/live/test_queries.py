@@ -251,7 +251,7 @@ def test_many_clients_share_few_servers(module_sluices: Any, postgres: Postgres)
             for _ in range(20):
                 backends.add((connection.execute("SELECT pg_backend_pid()").fetchone() or (0,))[0])
 
-    threads = [threading.Thread(target=work) for _ in range(40)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(40)]
     for thread in threads:
         thread.start()
     for thread in threads:

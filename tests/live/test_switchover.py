@@ -167,7 +167,7 @@ def test_a_long_transaction_is_cut_at_the_deadline_if_that_is_wanted(sluices: St
                 except psycopg.Error as error:
                     ended.append(error.sqlstate or "")
 
-            thread = threading.Thread(target=run)
+            thread = threading.Thread(target=run, daemon=True)
             thread.start()
             wait_until(lambda: "a statement runs" in {row["what"] for row in console(front, "SWITCHOVER CHECK")} or
                        len([row for row in console(front, "SWITCHOVER CHECK") if row["effect"] == "delays"]) >= 2, 20, "both")
@@ -199,7 +199,7 @@ def test_who_cancels_it_undoes_it(sluices: Start, lab: Lab) -> None:
                 except psycopg.Error as error:
                     ended.append(str(error))
 
-            thread = threading.Thread(target=ask)
+            thread = threading.Thread(target=ask, daemon=True)
             thread.start()
             wait_until(lambda: [row["holding"] for row in console(front, "SHOW CLUSTERS")] == ["yes"], 20, "the hold")
             with pytest.raises(psycopg.errors.ProtocolViolation, match="under way already"):
@@ -270,7 +270,8 @@ def test_two_instances_at_once_and_a_stop_in_the_middle(sluices: Start, lab: Lab
         wait_known(front, lab)
     old = leader_of(lab)
     said: list[str] = []
-    threads = [threading.Thread(target=lambda front=front: said.append(switchover(front))) for front in fronts]
+    threads = [threading.Thread(target=lambda front=front: said.append(switchover(front)), daemon=True)
+               for front in fronts]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -284,7 +285,8 @@ def test_two_instances_at_once_and_a_stop_in_the_middle(sluices: Start, lab: Lab
     wait_known(front, lab)
     with front.connect(password="app", autocommit=False) as slow, front.connect(password="app", dbname="pgsluice") as asks:
         slow.execute("SELECT 1")
-        thread = threading.Thread(target=lambda: pytest.raises(psycopg.Error, asks.execute, "SWITCHOVER DEADLINE 60"))
+        thread = threading.Thread(target=lambda: pytest.raises(psycopg.Error, asks.execute, "SWITCHOVER DEADLINE 60"),
+                                  daemon=True)
         thread.start()
         wait_until(lambda: [row["holding"] for row in console(front, "SHOW CLUSTERS")] == ["yes"], 20, "the hold")
         assert "reloaded" in front.reload()

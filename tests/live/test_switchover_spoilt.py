@@ -58,7 +58,7 @@ class Ordered:
 
     def __init__(self, front: Sluice, order: str = "SWITCHOVER") -> None:
         self.front, self.order, self.said = front, order, ""
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
     def run(self) -> None:
@@ -79,7 +79,7 @@ class Held:
         self.connection = front.connect()
         self.found: list[Any] = []
         self.front = front
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
 
     def run(self) -> None:
         try:
@@ -226,7 +226,7 @@ def test_pause_goes_on_beside_it(sluices: Start, pair: Pair) -> None:
         ordered = Ordered(front, "SWITCHOVER DEADLINE 30")
         wait_until(lambda: is_holding(front), what="the hold")
         client = Held(front).wait()
-        paused = threading.Thread(target=console, args=(front, "PAUSE"))
+        paused = threading.Thread(target=console, args=(front, "PAUSE"), daemon=True)
         paused.start()
         slow.commit()
     assert "n2 leads main now" in ordered.result()

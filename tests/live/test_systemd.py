@@ -159,7 +159,7 @@ def test_restarts_under_load_refuse_nobody(place: Place, backend: str) -> None:
                     if not re.search("shutting down|closed the connection", str(error)):
                         surprises.append(str(error))
 
-        threads = [threading.Thread(target=work) for _ in range(8)]
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(8)]
         for thread in threads:
             thread.start()
         for _ in range(3):

@@ -189,6 +189,30 @@ START_TEST(a_unix_socket_is_made_with_its_mode_and_removed)
 }
 END_TEST
 
+/* A socket that is handed over is somebody else's, too: closing ours does not take it out of epoll. */
+START_TEST(callers_of_a_socket_that_outlives_its_listener_are_nobody_s)
+{
+	begin();
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(free_port()) };
+	int door = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	ck_assert_int_eq(bind(door, (struct sockaddr *)&a, sizeof(a)), 0);
+	ck_assert_int_eq(listen(door, 16), 0);
+	struct listener *l = listener_adopt(loop, dup(door), false, &plain, on_caller, NULL);
+	int first = call(ntohs(a.sin_port));
+	turn_until(loop, accepted == 1);
+	listener_close(l);
+	int second = call(ntohs(a.sin_port));
+	ck_assert_int_ge(second, 0);
+	loop_turn(loop, false);
+	loop_turn(loop, false);
+	ck_assert_int_eq(accepted, 1);
+	close(first);
+	close(second);
+	close(door);
+	loop_free(loop);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -197,6 +221,7 @@ main(void)
 		every_address_and_names_can_be_listened_on,
 		a_full_process_refuses_politely_and_accepts_again_later,
 		a_unix_socket_is_made_with_its_mode_and_removed,
+		callers_of_a_socket_that_outlives_its_listener_are_nobody_s,
 	};
 	return suite_run("net/listener", rules, sizeof(rules) / sizeof(rules[0]));
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from lab import procs
 from lab.node import postgres_bin
 
 from .place import HOST, Place, wait_until
@@ -70,10 +71,11 @@ class Postgres:
         return True
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """SIGINT: fast, as `pg_ctl stop -m fast`."""
+        """SIGINT: fast, as `pg_ctl stop -m fast`. Its backends outlive one that is killed for a moment."""
         if self._process and self._process.poll() is None:
             self._process.send_signal(how)
             self._process.wait(60)
+            wait_until(lambda: not procs.postgres_below(self.dir), what="the end of PostgreSQL's backends")
         self._process = None
 
     def connect(self, **given: Any) -> psycopg.Connection[Any]:
