@@ -89,6 +89,7 @@ struct client {
 	struct client *next_key;   /* in proxy->keys */
 	struct named *statements;  /* by the client's names */
 	struct buf unnamed;        /* the last unnamed Parse, so that it can follow its client to another server */
+	uint32_t unnamed_on;       /* id of the last server that was given it, or was told that there is none; 0: neither */
 	struct params *params_at_login;
 	struct params *params_before; /* what `params` go back to when the transaction is rolled back; NULL: they are the same */
 	struct buf again;          /* its request, while it waits to be sent again: read as if it had just arrived */

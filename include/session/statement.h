@@ -46,6 +46,8 @@ struct named {
 	char name[];
 };
 
+#define NAMED_MAX 63 /* bytes of a name that count: PostgreSQL's NAMEDATALEN - 1 */
+
 struct named *named_find(struct named *map, const char *name);
 struct named *named_new(const char *name, struct statement *s);  /* in no map; one reference. Takes over that of s */
 void named_list(struct named **map, struct named *n);    /* into the map, or back; not if the name is taken */

@@ -164,6 +164,7 @@ run_parse(struct client *c, const struct frame *f, struct view all)
 	if (parse.name[0] == '\0') {
 		buf_clear(&c->unnamed);
 		buf_add(&c->unnamed, all);
+		c->unnamed_on = 0;
 	} else if (named_find(c->statements, parse.name)) {
 		char text[160];
 		snprintf(text, sizeof(text), "prepared statement \"%.100s\" already exists", parse.name);
@@ -238,9 +239,10 @@ run_close(struct client *c, const struct target_message *target)
 	struct named *named = target->kind == 'S' ? named_find(c->statements, target->name) : NULL;
 	if (named)
 		named_unlist(&c->statements, named);
-	else if (target->kind == 'S' && target->name[0] == '\0')
+	else if (target->kind == 'S' && target->name[0] == '\0') {
 		buf_free(&c->unnamed);
-	else if (target->kind == 'P')
+		c->unnamed_on = 0;
+	} else if (target->kind == 'P')
 		c->portal_is = ENDING_OTHER;
 	answer(c, reply_close_complete);
 }

@@ -128,8 +128,10 @@ client_run_query(struct client *c, const struct frame *f, struct view all)
 	if (is_in_copy(c))
 		return client_protocol_error(c, "Query message during COPY from the client");
 	owe(c, (struct owed_item){ .what = OWED_QUERY });
-	if (!c->link->owed.is_skipping) /* a simple query drops the unnamed statement */
+	if (!c->link->owed.is_skipping) { /* a simple query drops the unnamed statement */
 		buf_free(&c->unnamed);
+		c->unnamed_on = 0;
+	}
 	c->link->unnamed_of = 0;
 	forward(c, f, all);
 	return FLOW_MORE;
@@ -241,6 +243,14 @@ client_parse_named(struct client *c, const struct frame *f, const struct parse_m
 	return FLOW_MORE;
 }
 
+/* The server has, or will have, the unnamed statement as this client has it: also when it has none. */
+static void
+unnamed_is_here(struct client *c)
+{
+	c->link->unnamed_of = c->id;
+	c->unnamed_on = c->link->id;
+}
+
 enum { UNNAMED_MAX = 64 * 1024 }; /* an unnamed statement up to this size can follow its client to another server */
 
 static enum flow
@@ -267,7 +277,7 @@ client_run_parse(struct client *c, const struct frame *f, struct view all)
 		buf_clear(&c->unnamed);
 		if (must_be_whole)
 			buf_add(&c->unnamed, all);
-		c->link->unnamed_of = c->id;
+		unnamed_is_here(c);
 	}
 	owe(c, (struct owed_item){ .what = OWED_PARSE, .is_unnamed = is_unnamed });
 	forward(c, f, all);
@@ -279,7 +289,8 @@ static void
 bring_unnamed(struct client *c)
 {
 	struct server *s = c->link;
-	if (!translates(c) || s->unnamed_of == c->id || s->owed.is_skipping)
+	bool is_here = s->unnamed_of == c->id && c->unnamed_on == s->id; /* else it may be one that it had here earlier */
+	if (!translates(c) || is_here || s->owed.is_skipping)
 		return;
 	if (c->unnamed.n > 0) {
 		stream_put(&s->stream, buf_view(&c->unnamed));
@@ -291,7 +302,7 @@ bring_unnamed(struct client *c)
 		owe(c, (struct owed_item){ .what = OWED_CLOSE, .to = OWED_TO_NOBODY, .is_unnamed = true });
 		buf_free(&b);
 	}
-	s->unnamed_of = c->id;
+	unnamed_is_here(c);
 }
 
 static bool
@@ -430,7 +441,7 @@ client_run_close(struct client *c, const struct frame *f, struct view all)
 	}
 	if (target.kind == 'S' && target.name[0] == '\0' && !c->link->owed.is_skipping) {
 		buf_free(&c->unnamed);
-		c->link->unnamed_of = c->id; /* whosever it was: now there is none, as this client wants it */
+		unnamed_is_here(c); /* whosever it was: now there is none, as this client wants it */
 	}
 	owe(c, (struct owed_item){ .what = OWED_CLOSE, .is_unnamed = target.kind == 'S' && target.name[0] == '\0' });
 	forward(c, f, all);

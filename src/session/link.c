@@ -207,6 +207,17 @@ undo(struct server *s, struct owed_item *item, uint32_t sync)
 	owed_item_fini(item);
 }
 
+/* The first of what is owed, a Parse of the unnamed statement, has failed: then there is none, unless another one follows. */
+static void
+drop_unnamed(struct server *s)
+{
+	for (uint32_t i = 1; i < s->owed.count; i++)
+		if (owed_at(&s->owed, i)->what == OWED_PARSE && owed_at(&s->owed, i)->is_unnamed)
+			return;
+	buf_free(&s->link->unnamed);
+	s->link->unnamed_on = 0;
+}
+
 void
 link_on_error(struct server *s)
 {
@@ -214,6 +225,8 @@ link_on_error(struct server *s)
 	struct owed_item *first = owed_first(o);
 	if (first == NULL || owed_ends_with_ready(first->what))
 		return;
+	if (s->link && first->what == OWED_PARSE && first->is_unnamed)
+		drop_unnamed(s);
 	/* Everything up to the next Sync is skipped by the server; a Query is too. */
 	uint32_t sync = 0;
 	while (sync < o->count && owed_at(o, sync)->what != OWED_SYNC)

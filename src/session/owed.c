@@ -86,7 +86,7 @@ owed_is_uncertain(const struct owed *o, const char *name, const struct statement
 			has_passed_ready = true;
 		else if (is_it)
 			return has_passed_ready; /* done or skipped together with what asks, or not */
-		else if (has_passed_ready && ((item->named && strcmp(item->named->name, name) == 0) ||
+		else if (has_passed_ready && ((item->named && strncmp(item->named->name, name, NAMED_MAX) == 0) ||
 		                              (st && (item->statement == st || (item->named && item->named->statement == st)))))
 			return true;
 	}

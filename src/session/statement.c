@@ -74,7 +74,7 @@ struct named *
 named_find(struct named *map, const char *name)
 {
 	struct named *n;
-	HASH_FIND_STR(map, name, n);
+	HASH_FIND(hh, map, name, strnlen(name, NAMED_MAX), n);
 	return n;
 }
 
@@ -94,7 +94,7 @@ named_list(struct named **map, struct named *n)
 {
 	if (n->is_listed || named_find(*map, n->name))
 		return;
-	HASH_ADD_KEYPTR(hh, *map, n->name, strlen(n->name), n);
+	HASH_ADD_KEYPTR(hh, *map, n->name, strnlen(n->name, NAMED_MAX), n);
 	n->is_listed = true;
 	n->refs++;
 }
