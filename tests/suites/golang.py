@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 from stage import SUPERUSER, Result, Results, Suite, Target
 
 SOURCES = Path("/usr/share/gocode/src")
+HERE = Path(__file__).resolve().parent
+# What the tests import and Debian does not have, or not under this name.
+STAND_INS = {"github.com/jackc/pgmock": HERE / "go/pgmock", "github.com/jackc/pgtype/testutil": HERE / "go/testutil",
+             "github.com/Masterminds/semver/v3": SOURCES / "github.com/Masterminds/semver"}
 PROGRAM_TIMEOUT = 240  # seconds; one package
 TEST_TIMEOUT = 60
 
@@ -27,7 +32,12 @@ class Golang(Suite):
         cache = self.place.root / "gocache"
         if not cache.exists():
             self.place.make_dir("gocache")
-        self.env = {"GO111MODULE": "off", "GOPATH": str(SOURCES.parent), "GOFLAGS": "", "GOCACHE": str(cache)}
+        ours = self.place.make_dir("gopath")
+        for path, source in STAND_INS.items():
+            at = ours / "src" / path
+            at.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(source, at)
+        self.env = {"GO111MODULE": "off", "GOPATH": f"{SOURCES.parent}:{ours}", "GOFLAGS": "", "GOCACHE": str(cache)}
         listed = self._go("list", "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}",
                           *[f"{root}/..." for root in self.roots])
         self.programs: dict[str, Path] = {}
@@ -128,7 +138,7 @@ class Pq(Golang):
 
 class Pgx(Golang):
     about = "pgx 4 with pgconn, pgtype, pgproto3, pgxpool, and its driver for database/sql"
-    packages = ["golang-go", "golang-github-jackc-pgx-v4-dev"]
+    packages = ["golang-go", "golang-github-jackc-pgx-v4-dev", "golang-github-lib-pq-dev", "golang-github-masterminds-semver-dev"]
     roots = ["github.com/jackc"]
     databases = ["pgx_test"]
 

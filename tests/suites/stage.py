@@ -7,7 +7,6 @@ Owns: both processes, the roles, the rules of who may log in (the same for Postg
 from __future__ import annotations
 
 import dataclasses
-import re
 from pathlib import Path
 from typing import Any, Mapping, Pattern
 
@@ -125,8 +124,3 @@ class Stage:
                                  " WHERE backend_type = 'client backend' AND datname = ANY(%s) GROUP BY 1", suite.databases)
         for name, count, used in rows:
             print(f"{suite.name}: at the end {name} has {count} server connections, {used} of them were used")
-
-
-def first_words(text: str, pattern: str) -> str:
-    found = re.search(pattern, text)
-    return found[0] if found else ""
