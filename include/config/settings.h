@@ -57,6 +57,7 @@ enum tls_dheparams { TLS_DHEPARAMS_NONE, TLS_DHEPARAMS_AUTO, TLS_DHEPARAMS_LEGAC
 
 /* Where reads of the read-only port go when no replica is fit. */
 enum aborted_sqlstate { ABORTED_40001, ABORTED_57P01 };
+enum session_tracking { TRACKING_OFF, TRACKING_NAMES, TRACKING_AUTO, TRACKING_ALWAYS };
 enum read_fallback { READ_FALLBACK_LEADER, READ_FALLBACK_HOLD, READ_FALLBACK_REFUSE };
 
 enum patroni_tls_verify { PATRONI_TLS_VERIFY_FULL, PATRONI_TLS_VERIFY_CA, PATRONI_TLS_VERIFY_NONE };
@@ -99,6 +100,7 @@ struct settings {
 	struct patroni_identity patroni_identity; /* so this */
 	uint64_t        max_replica_lag_bytes; /* 0: no limit */
 	uint64_t        max_replica_delay_us;  /* 0: no limit */
+	enum session_tracking session_tracking;
 	enum read_fallback read_fallback;
 	enum aborted_sqlstate failover_aborted_sqlstate;
 

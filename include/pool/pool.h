@@ -27,6 +27,7 @@ struct cluster;
 struct hold;
 struct pool_member;
 struct params;
+struct touches;
 
 enum slot_state {
 	SLOT_NONE,       /* in no pool */
@@ -93,6 +94,7 @@ struct stats {
 	uint64_t transaction_us, query_us, wait_us;
 	uint64_t client_parses, server_parses, binds;
 	uint64_t client_logins;
+	uint64_t state_questions, param_syncs; /* asked what a session has; given another session's settings */
 };
 
 struct database {
@@ -105,6 +107,7 @@ struct database {
 	bool is_auto;          /* made from "*" */
 	bool is_paused, is_disabled;
 	uint64_t used_us;      /* when a client last came or went */
+	struct touches *touches; /* what its texts were seen to do to their sessions; NULL: nothing yet. Owned by the session layer */
 	struct stats stats, before, before_that; /* now, and at the last two ends of a stats_period */
 	uint64_t before_us, before_that_us;
 };

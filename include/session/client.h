@@ -68,7 +68,6 @@ struct client {
 	bool is_unix : 1;          /* through the Unix socket, and not by a balancer for somebody on the network */
 	bool is_admin : 1;         /* console: may do everything */
 	bool console_waits : 1;    /* console: its command waits for something, and is not read from meanwhile */
-	bool is_discarding : 1;    /* DISCARD ALL was done; its session is as at login when the server is ready */
 	bool tells_wait : 1;       /* was told that it waits (query_wait_notify) */
 	bool is_failed : 1;        /* client_fail() ran: no further byte to it */
 	bool is_lost_unknown : 1;  /* why_lost, told as 08007 */
@@ -100,9 +99,19 @@ struct client {
 	struct database *database; /* NULL before login and on the console */
 	struct role *role;         /* who it logged in as */
 	uint32_t linked_count;
+	uint16_t pins;             /* enum pin: it keeps its server */
+	uint32_t unnamed_shape, unnamed_touches; /* struct touch of the unnamed statement */
+	uint64_t pinned_us;        /* since when; 0: it is not */
 	struct ip_address address; /* that of its socket, or the one that its PROXY header carries */
 	uint16_t port;             /* with it */
 };
+
+/* Its server is its own beyond the transaction: what is there can't be had from another. */
+static inline bool
+client_keeps_server(const struct client *c)
+{
+	return c->pins || c->pool->rules.pool_mode == POOL_MODE_SESSION;
+}
 
 void client_new(struct proxy *x, int fd, bool is_unix, enum lane lane);
 void client_refuse(struct proxy *x, int fd, const char *text, const char *hint); /* too many: say so and close */

@@ -9,6 +9,8 @@
 
 /* Both are free for each other. The difference of their parameters is sent ahead of what the client sends next. */
 void link_join(struct client *c, struct server *s);
+/* The same for a server that stays its client's, when the client is to have other parameters than it has. */
+void link_set_params(struct server *s);
 /* The transaction is over and nothing is owed. */
 void link_part(struct server *s);
 /* A server that was lent for a login; its client is idle already. */
@@ -19,8 +21,10 @@ void link_abandon(struct client *c);
 /* The server is lost, the client is not: they part, and what of the client's names hung on answers is undone. */
 void link_break(struct server *s);
 
-/* Messages of the client that is linked; see the table in client.c. All answer for the whole frame. */
-bool link_may_part(const struct server *s);
+/* Nothing is owed, and no transaction is open. Never with pool_mode = session, where they do not part. */
+bool link_is_at_rest(const struct server *s);
+/* If it is at rest: the server is asked what the session has, if that may have changed; or they part, if nothing keeps them. */
+bool link_rest(struct server *s); /* true: they have parted */
 
 /* Answers of the server as owed/pop sees them. `all`: the message as far as it has arrived. False: it is out of turn. */
 void link_pop_ours(struct server *s); /* answers that we give ourselves and whose turn has come */

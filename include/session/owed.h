@@ -43,6 +43,7 @@ struct owed_item {
 	uint8_t to;   /* enum owed_to */
 	bool is_unnamed;             /* PARSE or CLOSE of the unnamed statement */
 	bool is_duplicate;           /* PARSE of a name that the client has: the error will name ours, and must name this one */
+	bool is_state;               /* QUERY of our own: what the session has (session/state.h) */
 	bool is_void;                /* CLOSE of our own: the server does not hold the statement, skipping this brings nothing back */
 	struct named *named;         /* PARSE: what the client may now call it. CLOSE: what it may not any more. A reference */
 	struct statement *statement; /* PARSE: what the server will hold. CLOSE of our own: what not any more. A reference */

@@ -26,6 +26,7 @@ struct params *params_empty(void);
 struct params *params_ref(struct params *p);
 void params_unref(struct params *p); /* NULL is fine */
 struct params *params_with(struct params *p, const char *name, const char *value, bool is_reported);
+struct params *params_without(struct params *p, const char *name);
 struct params *params_without_unreported(struct params *p);
 
 /* Put `to` in place of *at and drop what was there; `to` becomes *at's reference. */
@@ -34,6 +35,7 @@ void params_replace(struct params **at, struct params *to);
 /* Walk: *at starts at 0. False at the end. */
 bool params_next(const struct params *p, uint32_t *at, struct param *out);
 const char *params_value(const struct params *p, const char *name); /* NULL: not in the set */
+bool params_is_reported(const struct params *p, const char *name);
 
 /*
  * SQL that turns a session with `have` into one with `want`, added to sql; false and nothing added when none is needed.

@@ -28,6 +28,7 @@ struct throttle;
 struct proxy;
 struct auth_queries;
 struct failovers;
+struct sql_cache;
 
 enum proxy_state {
 	PROXY_RUNNING,
@@ -112,6 +113,7 @@ struct proxy {
 	void (*on_reloading)(void *context, bool is_over); /* main's: around each reload, whether it succeeds or not */
 	void (*on_stats)(void *context, const char *line); /* main's: the figures of a stats_period */
 	void *process;                    /* the context of them all */
+	struct sql_cache *sql_cache;      /* what texts do that name state of sessions */
 	struct buf compose;              /* a message being made; whoever makes the next one clears it */
 	struct timer *every_second;
 	struct timer *replan;            /* plans that wait for a time */

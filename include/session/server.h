@@ -45,7 +45,9 @@ enum question {
 	QUESTION_ROLE,     /* a bare Sync: was it promoted? */
 	QUESTION_ROLLBACK, /* its client left a transaction behind */
 	QUESTION_RESET,    /* server_reset_query */
+	QUESTION_DISCARD,  /* DISCARD ALL: nobody knows what its client has left on it */
 	QUESTION_NAMES,    /* linked: does what its client's request names only read? session/repeat.h */
+	QUESTION_STATE,    /* linked: what does the session have? session/state.h */
 };
 
 struct server_login;
@@ -81,12 +83,19 @@ struct server {
 	uint32_t loose_syncs;      /* sent ahead of a COPY's data: ignored, or, if the COPY failed early, answered */
 	bool is_dying;             /* said FATAL; not used again */
 	bool question_failed;
+	bool is_abandoned;         /* its client left before the server could say what the session has, or was pinned */
 	bool is_soiled;            /* a client used it since it was last clean */
 	bool knows_role;           /* reports in_hot_standby */
 	uint8_t replication;       /* enum replication; not none: it is its client's own, from its opening on */
 	uint32_t unnamed_of;       /* id of the client whose unnamed statement it holds; 0: nobody's */
 	uint32_t cancels;          /* cancel requests to it under way */
 	struct holdings holdings;
+	uint32_t touched;          /* enum touch_bit: what it will have to be asked when the link is at rest */
+	uint32_t touch_shapes[6];  /* of texts that may have done it unseen: session/touch.h */
+	uint8_t touch_shape_count;
+	bool is_touched_later;     /* pinned: something ran since it was last asked */
+	struct buf touch_names;    /* of settings that texts have named, each with its NUL */
+	struct state_asked *asked; /* the question is under way: session/state.c; NULL: none is */
 
 	struct node node;          /* in proxy->servers, then closed_servers */
 	uint32_t id;

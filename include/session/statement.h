@@ -16,6 +16,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "session/touch.h"
 #include "wire/message.h"
 
 #define STATEMENT_SHARED_PREFIX "pgsluice_"
@@ -25,6 +26,8 @@ struct statement {
 	uint32_t refs;
 	char name[24];     /* on servers */
 	uint32_t types_bytes, query_bytes;
+	struct touch touch; /* what running it may do to a session */
+	bool is_judged;     /* that was looked at */
 	uint8_t key[];     /* types, then query */
 };
 

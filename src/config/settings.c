@@ -67,6 +67,14 @@ static const struct setting_word dheparams[] = {
 	{ 0 },
 };
 
+static const struct setting_word session_trackings[] = {
+	{ "auto", TRACKING_AUTO, NULL },
+	{ "always", TRACKING_ALWAYS, NULL },
+	{ "names", TRACKING_NAMES, NULL },
+	{ "off", TRACKING_OFF, NULL },
+	{ 0 },
+};
+
 const struct setting_word read_fallback_words[] = {
 	{ "leader", READ_FALLBACK_LEADER, NULL },
 	{ "hold", READ_FALLBACK_HOLD, NULL },
@@ -350,6 +358,14 @@ const struct setting setting_rows[] = {
 	  .preset = "200", .applies = APPLIES_ON_RELOAD,
 	  .text = "Named prepared statements kept per server connection in the modes transaction and statement. 0 "
 	          "leaves them alone.", },
+	{ .name = "session_tracking",
+	  .group = "Pooling",
+	  .type = SETTING_ENUM, .at = offsetof(struct settings, session_tracking), .words = session_trackings,
+	  .preset = "auto", .applies = APPLIES_ON_RELOAD,
+	  .text = "In the modes transaction and statement: after which statements a server is asked what they left in its session, so "
+	          "that it follows its client and nobody else meets it. names: those that name such state (SET, PREPARE, LISTEN, CREATE "
+	          "TEMP ...). auto: also what does it unseen, in functions and triggers, by its effect, the first times that a statement "
+	          "runs. always: after each transaction that does more than begin and end. off: never, as PgBouncer.", },
 	{ .name = "pool_idle_timeout",
 	  .group = "Pooling",
 	  .type = SETTING_DURATION_US, .at = offsetof(struct settings, pool_idle_timeout_us),

@@ -383,10 +383,6 @@ client_linked(struct client *c)
 void
 client_parted(struct client *c)
 {
-	if (c->is_discarding) { /* everything is as it was at login, here too */
-		c->is_discarding = false;
-		params_replace(&c->params, params_ref(c->params_at_login));
-	}
 	if (c->params_before)
 		params_replace(&c->params_before, NULL);
 	client_enter(c, CLIENT_IDLE, "transaction is over");

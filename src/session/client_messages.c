@@ -17,6 +17,9 @@
 #include "session/lost.h"
 #include "session/repeat.h"
 #include "session/server.h"
+#include "session/state.h"
+#include "session/touch.h"
+#include "sql/cache.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
@@ -117,16 +120,40 @@ is_in_copy(const struct client *c)
 	return c->link->is_copy_in;
 }
 
+/* Is it to be known what its texts do to its session? */
+static bool
+is_watched(const struct client *c)
+{
+	return c->pool->rules.pool_mode != POOL_MODE_SESSION &&
+	       c->proxy->config->settings.session_tracking != TRACKING_OFF;
+}
+
+enum { TEXT_WHOLE_MAX = 32 * 1024 }; /* of a longer text the server is told while it arrives: it may do anything */
+
+/* The string at the front of a message's body, as far as it has arrived. */
+static struct view
+text_of(struct view body, bool is_whole)
+{
+	return view_part(body, 0, is_whole && body.n > 0 ? strnlen((const char *)body.p, body.n - 1) : body.n);
+}
+
 static enum flow
 client_run_query(struct client *c, const struct frame *f, struct view all)
 {
 	if (c->proxy->config->settings.disable_pqexec)
 		return client_protocol_error(c, "PQexec disallowed (disable_pqexec)");
+	if (f->size <= TEXT_WHOLE_MAX && !frame_is_whole(f) && is_watched(c))
+		return FLOW_WAIT;
 	enum flow flow = client_need_server(c);
 	if (flow != FLOW_MORE)
 		return flow;
 	if (is_in_copy(c))
 		return client_protocol_error(c, "Query message during COPY from the client");
+	if (is_watched(c)) {
+		const struct sql_facts *facts;
+		struct touch t = touch_judge(c, text_of(f->body, frame_is_whole(f)), frame_is_whole(f), &facts);
+		touch_note(c, t, facts);
+	}
 	owe(c, (struct owed_item){ .what = OWED_QUERY });
 	if (!c->link->owed.is_skipping) { /* a simple query drops the unnamed statement */
 		buf_free(&c->unnamed);
@@ -145,6 +172,8 @@ client_run_function(struct client *c, const struct frame *f, struct view all)
 		return flow;
 	if (is_in_copy(c))
 		return client_protocol_error(c, "FunctionCall message during COPY from the client");
+	if (is_watched(c))
+		touch_note_function(c, f->body.n >= 4 ? load_be32(f->body.p) : 0);
 	owe(c, (struct owed_item){ .what = OWED_FUNCTION });
 	forward(c, f, all);
 	return FLOW_MORE;
@@ -204,6 +233,11 @@ client_parse_named(struct client *c, const struct frame *f, const struct parse_m
 {
 	struct server *s = c->link;
 	struct statement *st = statement_get(parse);
+	if (!st->is_judged && is_watched(c)) {
+		const struct sql_facts *facts;
+		st->touch = touch_judge(c, parse->query, true, &facts);
+		st->is_judged = true;
+	}
 	if (must_wait(c, parse->name, st)) {
 		statement_unref(st);
 		return FLOW_WAIT;
@@ -273,6 +307,12 @@ client_run_parse(struct client *c, const struct frame *f, struct view all)
 		return client_protocol_error(c, "Parse message during COPY from the client");
 	if (must_be_whole && !is_unnamed)
 		return client_parse_named(c, f, &parse);
+	if (is_watched(c) && is_unnamed) {
+		const struct sql_facts *facts;
+		struct touch t = touch_judge(c, must_be_whole ? parse.query : (struct view){ 0 }, must_be_whole, &facts);
+		c->unnamed_touches = t.bits;
+		c->unnamed_shape = t.shape;
+	}
 	if (translates(c) && !c->link->owed.is_skipping) {
 		buf_clear(&c->unnamed);
 		if (must_be_whole)
@@ -323,6 +363,17 @@ forget_prepared(struct server *s)
 		server_keep_anew(s, true);
 }
 
+/* A prepared statement is to run. What its text names is read again: the facts are in the cache. */
+static void
+note_statement(struct client *c, const char *name, struct touch t)
+{
+	const struct sql_facts *facts = NULL;
+	struct view text, types;
+	if ((t.bits & ~(uint32_t)TOUCH_MAY) && client_statement(c, name, &text, &types))
+		facts = sql_facts_of(c->proxy->sql_cache, text);
+	touch_note(c, t, facts);
+}
+
 static enum flow
 client_run_bind(struct client *c, const struct frame *f, struct view all)
 {
@@ -349,6 +400,8 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 		if (translates(c) && must_wait(c, "", NULL))
 			return FLOW_WAIT;
 		bring_unnamed(c);
+		if (is_watched(c))
+			note_statement(c, "", (struct touch){ .bits = c->unnamed_touches, .shape = c->unnamed_shape });
 		owe(c, (struct owed_item){ .what = OWED_BIND });
 		forward(c, f, all);
 		return FLOW_MORE;
@@ -368,6 +421,8 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 		return FLOW_MORE;
 	}
 	prepare_on_server(c, named->statement);
+	if (is_watched(c))
+		note_statement(c, head.statement, named->statement->touch);
 	struct buf *b = &c->proxy->compose; /* on the way of every prepared query: no allocation */
 	buf_clear(b);
 	request_bind_head(b, head.portal, named->statement->name, frame_body_size(f) - head.head_bytes);
@@ -633,8 +688,8 @@ client_pass_rest(struct client *c, struct view part)
 	if (c->in_left == 0)
 		c->in_is_data = false;
 	/* Its transaction may have ended while the rest of a message was still on its way. */
-	if (c->in_left == 0 && c->link && link_may_part(c->link))
-		link_part(c->link);
+	if (c->in_left == 0 && c->link)
+		link_rest(c->link);
 }
 
 void
@@ -684,6 +739,11 @@ client_handle(struct client *c, struct view in)
 		if (rule->intake == INTAKE_WHOLE && !frame_is_whole(&f)) {
 			if (f.size > LOOP_IN_BYTES / 2)
 				client_protocol_error(c, "message is too long for its kind");
+			break;
+		}
+		if (c->link && c->link->asked && f.type != FE_TERMINATE && state_is_awaited(c->link)) {
+			c->is_stalled = true;
+			stream_pause(&c->stream);
 			break;
 		}
 		struct view all = view_part(in, at, f.size);

@@ -15,8 +15,29 @@
 #include "base/clock.h"
 #include "session/cancel.h"
 #include "session/replication.h"
+#include "session/state.h"
+#include "session/touch.h"
 #include "wire/reply.h"
 #include "wire/request.h"
+
+void
+link_set_params(struct server *s)
+{
+	struct client *c = s->link;
+	struct buf sql = { 0 }, b = { 0 };
+	if (params_difference(s->params, c->params, &sql)) {
+		buf_add_u8(&sql, '\0');
+		request_query(&b, (const char *)sql.p);
+		stream_put(&s->stream, buf_view(&b)); /* leaves with what the client sends: no round trip of its own */
+		owed_push(&s->owed, (struct owed_item){ .what = OWED_QUERY, .to = OWED_TO_NOBODY });
+		s->unnamed_of = 0;
+		/* What the server does not report we have to remember ourselves. */
+		params_replace(&s->params_wanted, params_ref(c->params));
+		c->pool->database->stats.param_syncs++;
+	}
+	buf_free(&b);
+	buf_free(&sql);
+}
 
 void
 link_join(struct client *c, struct server *s)
@@ -39,30 +60,32 @@ link_join(struct client *c, struct server *s)
 		stream_pause(&s->stream);
 	if (s->stream.is_blocked) /* data of a COPY that failed may still be on their way */
 		stream_pause(&c->stream);
-	if (c->params && s->params != c->params) {
-		struct buf sql = { 0 };
-		if (params_difference(s->params, c->params, &sql)) {
-			struct buf b = { 0 };
-			buf_add_u8(&sql, '\0');
-			request_query(&b, (const char *)sql.p);
-			stream_put(&s->stream, buf_view(&b)); /* leaves with what the client sends: no round trip of its own */
-			owed_push(&s->owed, (struct owed_item){ .what = OWED_QUERY, .to = OWED_TO_NOBODY });
-			buf_free(&b);
-			s->unnamed_of = 0;
-			/* What the server does not report we have to remember ourselves. */
-			params_replace(&s->params_wanted, params_ref(c->params));
-		}
-		buf_free(&sql);
-	}
+	if (c->params && s->params != c->params)
+		link_set_params(s);
 }
 
 bool
-link_may_part(const struct server *s)
+link_is_at_rest(const struct server *s)
 {
 	const struct client *c = s->link;
 	return owed_is_empty(&s->owed) && !s->owed.is_open && s->status == 'I' && c->in_left == 0 && s->in_left == 0 &&
 	       c->state == CLIENT_LINKED &&
 	       c->pool->rules.pool_mode != POOL_MODE_SESSION;
+}
+
+bool
+link_rest(struct server *s)
+{
+	if (!link_is_at_rest(s) || s->asked)
+		return false;
+	if (s->touched) {
+		state_ask(s);
+		return false;
+	}
+	if (s->link->pins)
+		return false;
+	link_part(s);
+	return true;
 }
 
 static void
@@ -108,7 +131,9 @@ link_break(struct server *s)
 	}
 	c->linked_count++;
 	c->query_us = 0;
-	c->is_stalled = c->is_discarding = c->in_is_data = false;
+	c->is_stalled = c->in_is_data = false;
+	c->pins = 0;
+	c->pinned_us = 0;
 	c->link = NULL;
 	s->link = NULL;
 }
@@ -124,6 +149,7 @@ link_abandon(struct client *c)
 		return;
 	}
 	bool is_torn = c->in_left > 0 && c->in_goes;
+	s->is_abandoned |= c->pins || s->asked;
 	account(c, s);
 	c->link = NULL;
 	s->link = NULL;

@@ -85,15 +85,28 @@ params_next(const struct params *p, uint32_t *at, struct param *out)
 	return true;
 }
 
+static bool
+find(const struct params *p, const char *name, struct param *out)
+{
+	uint32_t at = 0;
+	while (params_next(p, &at, out))
+		if (strcasecmp(out->name, name) == 0)
+			return true;
+	return false;
+}
+
 const char *
 params_value(const struct params *p, const char *name)
 {
-	uint32_t at = 0;
 	struct param param;
-	while (params_next(p, &at, &param))
-		if (strcasecmp(param.name, name) == 0)
-			return param.value;
-	return NULL;
+	return find(p, name, &param) ? param.value : NULL;
+}
+
+bool
+params_is_reported(const struct params *p, const char *name)
+{
+	struct param param;
+	return find(p, name, &param) && param.is_reported;
 }
 
 static void
@@ -131,20 +144,33 @@ params_with(struct params *p, const char *name, const char *value, bool is_repor
 	return with;
 }
 
-struct params *
-params_without_unreported(struct params *p)
+/* Without this one, or, name NULL, without all that are not reported. */
+static struct params *
+without(struct params *p, const char *name)
 {
 	struct buf key = { 0 };
 	uint32_t at = 0, count = 0;
 	struct param param;
 	while (params_next(p, &at, &param))
-		if (param.is_reported)
+		if (name ? strcasecmp(param.name, name) != 0 : param.is_reported)
 			add_item(&key, &count, &param);
 	if (key.p == NULL)
 		return params_empty();
-	struct params *without = intern(&key, count);
+	struct params *rest = intern(&key, count);
 	buf_free(&key);
-	return without;
+	return rest;
+}
+
+struct params *
+params_without(struct params *p, const char *name)
+{
+	return without(p, name);
+}
+
+struct params *
+params_without_unreported(struct params *p)
+{
+	return without(p, NULL);
 }
 
 static void
@@ -186,31 +212,73 @@ params_add_set(struct buf *sql, const char *name, const char *value, bool is_rep
 	buf_add(sql, VIEW(";"));
 }
 
-bool
-params_difference(const struct params *have, const struct params *want, struct buf *sql)
+/* Who a session acts as decides what else it may set: given up before anything is set, taken on after everything is. */
+static const char *const identity[] = { "session_authorization", "role" };
+
+static bool
+is_identity(const char *name)
 {
-	size_t before = sql->n;
+	return strcasecmp(name, identity[0]) == 0 || strcasecmp(name, identity[1]) == 0;
+}
+
+static bool
+is_same_identity(const struct params *a, const struct params *b)
+{
+	for (int i = 0; i < 2; i++) {
+		const char *x = params_value(a, identity[i]), *y = params_value(b, identity[i]);
+		if ((x == NULL) != (y == NULL) || (x && strcmp(x, y) != 0))
+			return false;
+	}
+	return true;
+}
+
+static void
+add_reset(struct buf *sql, const char *name)
+{
+	buf_add(sql, VIEW("RESET "));
+	add_identifier(sql, name);
+	buf_add(sql, VIEW(";"));
+}
+
+static void
+add_differing_settings(const struct params *have, const struct params *want, struct buf *sql)
+{
 	uint32_t at_have = 0, at_want = 0;
 	struct param h, w;
 	bool has_h = params_next(have, &at_have, &h), has_w = params_next(want, &at_want, &w);
 	while (has_h || has_w) {
 		int order = !has_h ? 1 : !has_w ? -1 : strcasecmp(h.name, w.name);
 		if (order < 0) {
-			if (!h.is_reported) {
-				buf_add(sql, VIEW("RESET "));
-				add_identifier(sql, h.name);
-				buf_add(sql, VIEW(";"));
-			}
+			if (!h.is_reported && !is_identity(h.name))
+				add_reset(sql, h.name);
 			has_h = params_next(have, &at_have, &h);
 			continue;
 		}
-		if (order > 0 || strcmp(h.value, w.value) != 0)
+		if ((order > 0 || strcmp(h.value, w.value) != 0) && !is_identity(w.name))
 			params_add_set(sql, w.name, w.value, w.is_reported);
 		if (order == 0)
 			has_h = params_next(have, &at_have, &h);
 		has_w = params_next(want, &at_want, &w);
 	}
-	return sql->n > before;
+}
+
+bool
+params_difference(const struct params *have, const struct params *want, struct buf *sql)
+{
+	struct buf settings = { 0 };
+	add_differing_settings(have, want, &settings);
+	bool differs = settings.n > 0 || !is_same_identity(have, want);
+	for (int i = 1; differs && i >= 0; i--)
+		if (params_value(have, identity[i]))
+			add_reset(sql, identity[i]);
+	buf_add(sql, buf_view(&settings));
+	for (int i = 0; differs && i < 2; i++) {
+		const char *value = params_value(want, identity[i]);
+		if (value)
+			params_add_set(sql, identity[i], value, false);
+	}
+	buf_free(&settings);
+	return differs;
 }
 
 bool

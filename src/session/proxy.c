@@ -24,6 +24,8 @@
 #include "session/proxy_parts.h"
 #include "session/role_keys.h"
 #include "session/server.h"
+#include "session/touch.h"
+#include "sql/cache.h"
 #include "session/switchover.h"
 
 /* ---- clusters ---- */
@@ -157,6 +159,7 @@ proxy_new(struct config *config, char **environment, struct text *why)
 	x->fetcher = fetcher_open(x->loop);
 	x->failovers = heap_alloc(sizeof(*x->failovers));
 	x->scram_cache = scram_cache_new(SCRAM_CACHE_ENTRIES);
+	x->sql_cache = sql_cache_new(SQL_CACHE_LIMITS);
 	x->throttle = throttle_new();
 	x->started_us = x->stats_us = clock_now_us();
 	digest_random(x->cancel_secret, sizeof(x->cancel_secret));
@@ -217,6 +220,7 @@ proxy_free(struct proxy *x)
 	HASH_ITER(hh, x->databases, d, next_d)
 	{
 		HASH_DEL(x->databases, d);
+		touch_database_free(d);
 		heap_free(d);
 	}
 	struct role *r, *next_r;
@@ -235,6 +239,7 @@ proxy_free(struct proxy *x)
 	fetcher_close(x->fetcher);
 	resolver_free(x->resolver);
 	scram_cache_free(x->scram_cache);
+	sql_cache_free(x->sql_cache);
 	throttle_free(x->throttle);
 	access_free(&x->access);
 	loop_free(x->loop);
@@ -323,6 +328,7 @@ proxy_drop_database(struct proxy *x, struct database *d)
 	list_each(&d->pools, n, after)
 		free_pool(node_owner(n, struct pool, of_database));
 	HASH_DEL(x->databases, d);
+	touch_database_free(d);
 	heap_free(d);
 }
 

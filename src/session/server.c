@@ -17,6 +17,8 @@
 #include "session/client_login.h"
 #include "session/hold.h"
 #include "session/link.h"
+#include "session/state.h"
+#include "session/touch.h"
 #include "wire/request.h"
 
 #define IN(state) (1u << SERVER_##state)
@@ -221,6 +223,8 @@ server_free(struct server *s)
 	node_remove(&s->node);
 	params_unref(s->params);
 	params_unref(s->params_wanted);
+	state_free(s);
+	buf_free(&s->touch_names);
 	holdings_clear(&s->holdings);
 	buf_free(&s->key);
 	buf_free(&s->kept);
@@ -258,6 +262,13 @@ needs_reset(const struct server *s)
 	       (set->server_reset_query_always || s->pool->rules.pool_mode == POOL_MODE_SESSION);
 }
 
+/* What its last client has left on it is not known: it left before the server could say. */
+static bool
+is_uncertain(const struct server *s)
+{
+	return (s->touched || s->is_abandoned) && s->pool->rules.pool_mode != POOL_MODE_SESSION;
+}
+
 void
 server_release(struct server *s)
 {
@@ -279,6 +290,10 @@ server_release(struct server *s)
 		why = "paused";
 	if (why) {
 		server_close(s, FAULT_BY_PROXY, why);
+		return;
+	}
+	if (is_uncertain(s)) {
+		server_ask(s, QUESTION_DISCARD, "DISCARD ALL");
 		return;
 	}
 	if (needs_reset(s)) {
@@ -317,13 +332,17 @@ server_answered(struct server *s)
 		return;
 	case QUESTION_CHECK:
 	case QUESTION_RESET:
+	case QUESTION_DISCARD:
 		if (s->question_failed || s->status != 'I') {
 			server_close(s, FAULT_BY_SERVER,
-			             s->question == QUESTION_CHECK ? "server_check_query failed" : "server_reset_query failed");
+			             s->question == QUESTION_CHECK   ? "server_check_query failed"
+			             : s->question == QUESTION_RESET ? "server_reset_query failed"
+			                                             : "DISCARD ALL failed");
 			return;
 		}
-		if (s->question == QUESTION_RESET) {
-			s->is_soiled = false;
+		if (s->question != QUESTION_CHECK) {
+			s->is_soiled = s->is_abandoned = false;
+			touch_forget(s);
 			params_replace(&s->params, params_without_unreported(s->params));
 		}
 		break;
@@ -338,6 +357,7 @@ server_answered(struct server *s)
 			report(s, SESSION_WRITABLE);
 		break;
 	case QUESTION_NAMES: /* its client has left meanwhile */
+	case QUESTION_STATE:
 	case QUESTION_NONE:
 		break;
 	}

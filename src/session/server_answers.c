@@ -20,6 +20,7 @@
 #include "session/repeat.h"
 #include "session/replication.h"
 #include "session/server.h"
+#include "session/state.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
@@ -61,8 +62,11 @@ read_own_row(struct server *s, const struct frame *f)
 	struct row_message row;
 	struct view value = { 0 };
 	bool is_null = true;
-	if (!frame_is_whole(f) || !row_read(f->body, &row) || !row_next_value(&row.values, &value, &is_null))
+	bool is_state = s->question == QUESTION_STATE && s->asked;
+	if (!frame_is_whole(f) || !row_read(f->body, &row) || (!is_state && !row_next_value(&row.values, &value, &is_null)))
 		s->question_failed = true;
+	else if (is_state)
+		state_on_row(s, row.values);
 	else if (s->question == QUESTION_NAMES && s->link)
 		repeat_on_row(s->link, is_null ? NULL : &value);
 	else if (s->question == QUESTION_RECOVERY && is_null)
@@ -144,14 +148,8 @@ server_run_complete(struct server *s, const struct frame *f, struct view all)
 {
 	const char *tag;
 	if (f->type == BE_COMMAND_COMPLETE && f->body.n > 1 && f->body.p[0] == 'D' &&
-	    command_tag_read(f->body, &tag) && (strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "DEALLOCATE ALL") == 0)) {
+	    command_tag_read(f->body, &tag) && (strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "DEALLOCATE ALL") == 0))
 		server_deallocated_all(s);
-		if (tag[1] == 'I') {
-			params_replace(&s->params, params_without_unreported(s->params));
-			if (s->link)
-				s->link->is_discarding = true;
-		}
-	}
 	s->is_copy_in = false;
 	s->loose_syncs = 0;
 	s->has_completed = s->link && owed_first(&s->owed)->to == OWED_TO_CLIENT;
@@ -256,7 +254,8 @@ server_run_ready(struct server *s, const struct frame *f, struct view all)
 		return server_is_wrong(s, "sent a malformed", f->type);
 	bool is_loose = is_loose_ready(s, f->type);
 	bool goes = is_loose ? s->link != NULL : answers_client(s);
-	bool is_our_set = !is_loose && first->to == OWED_TO_NOBODY && s->params_wanted;
+	bool is_state = !is_loose && first->is_state;
+	bool is_our_set = !is_loose && !is_state && first->to == OWED_TO_NOBODY && s->params_wanted;
 	if (is_loose) {
 		s->loose_syncs--;
 		s->owed.is_open = s->owed.is_skipping = false;
@@ -270,6 +269,8 @@ server_run_ready(struct server *s, const struct frame *f, struct view all)
 			params_replace(&s->params, params_ref(s->params_wanted));
 		params_replace(&s->params_wanted, NULL);
 	}
+	if (is_state)
+		state_answered(s, s->question_failed ? s->why_dying : NULL);
 	if (s->link && s->link->state != CLIENT_LINKED) {
 		if (s->link->state == CLIENT_LEARNING)
 			client_login_learned(s->link, s->why_state, s->question_failed ? s->why_dying : NULL);
@@ -291,10 +292,8 @@ server_run_ready(struct server *s, const struct frame *f, struct view all)
 	}
 	switch ((enum server_state)s->state) {
 	case SERVER_LINKED:
-		if (link_may_part(s)) {
-			link_part(s);
+		if (link_rest(s))
 			break;
-		}
 		server_keep_anew(s, s->link->in_left == 0);
 		if (status == 'I' && s->slot.is_close_needed && s->proxy->config->settings.server_fast_close &&
 		           !s->owed.is_open) {
@@ -370,7 +369,7 @@ static bool
 may_outlive(const struct client *c)
 {
 	return c->state == CLIENT_LEARNING || c->state == CLIENT_CHECKING ||
-	       (c->state == CLIENT_LINKED && c->pool->rules.pool_mode != POOL_MODE_SESSION);
+	       (c->state == CLIENT_LINKED && !client_keeps_server(c));
 }
 
 static bool
@@ -403,7 +402,7 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 	bool is_ours = first->to == OWED_TO_NOBODY && owed_ends_with_ready(first->what);
 	if (is_ours) {
 		s->question_failed = true;
-		bool is_set = s->link && (s->link->state == CLIENT_LINKED || (s->link->state == CLIENT_CHECKING && s->params_wanted));
+		bool is_set = s->link && !first->is_state && (s->link->state == CLIENT_LINKED || (s->link->state == CLIENT_CHECKING && s->params_wanted));
 		if (is_set) {
 			char text[240];
 			snprintf(text, sizeof(text), "session parameters could not be restored: %s", s->why_dying);
@@ -535,8 +534,8 @@ server_pass_rest(struct server *s, struct view part)
 		s->pops_later = false;
 		link_pop_ours(s);
 	}
-	if (s->link && link_may_part(s)) /* a notice that began before the client's last bytes and ends only now */
-		link_part(s);
+	if (s->link)
+		link_rest(s); /* a notice that began before the client's last bytes and ends only now */
 }
 
 /*

@@ -19,6 +19,7 @@
 #include "session/lost.h"
 #include "session/repeat.h"
 #include "session/server.h"
+#include "session/state.h"
 #include "sql/facts.h"
 #include "wire/reply.h"
 
@@ -91,7 +92,7 @@ signs_of(const struct server *s, struct lost_names *names)
 		enum lost_sign sign;
 	} all[] = {
 		{ s->in_left > 0 && s->in_goes, LOST_TORN },
-		{ c->pool->rules.pool_mode == POOL_MODE_SESSION, LOST_SESSION },
+		{ client_keeps_server(c) || state_is_missed(s), LOST_SESSION },
 		{ s->status != 'I', LOST_BLOCK },
 		{ s->status == 'E', LOST_FAILED },
 		{ items > 0, LOST_OWED },
@@ -246,7 +247,7 @@ settle_with(struct server *s, const char *why)
 	const struct lost_row *row = row_for(s, &signs);
 	struct buf b = { 0 };
 	bool knows_of_failure = s->has_failed || s->status == 'E', is_same = is_same_end(s);
-	bool is_told = false, discards = c->is_discarding, was_idle = s->kept.n == 0 && s->keeps_all && c->in_left == 0;
+	bool is_told = false, was_idle = s->kept.n == 0 && s->keeps_all && c->in_left == 0;
 	count_verdict(c->proxy, row->verdict);
 	log_info(client_tag(c), "its server %u is lost: %s; %s", s->id, row->name, lost_verdict_name(row->verdict));
 	switch (row->verdict) {
@@ -289,9 +290,7 @@ settle_with(struct server *s, const char *why)
 	}
 	c->in_goes = false;
 	link_break(s);
-	if (row->verdict == LOST_DONE)
-		c->is_discarding = discards;
-	else if (row->verdict != LOST_UNKNOWN)
+	if (row->verdict != LOST_DONE && row->verdict != LOST_UNKNOWN)
 		restore_params(c);
 	if (b.n > 0)
 		client_send(c, buf_view(&b));

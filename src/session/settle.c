@@ -19,6 +19,7 @@
 #include "session/replication.h"
 #include "session/role_keys.h"
 #include "session/server.h"
+#include "session/state.h"
 #include "wire/reply.h"
 
 static struct client *
@@ -275,6 +276,8 @@ client_on_second(struct client *c)
 		return;
 	}
 	struct server *s = c->link;
+	if (c->pins)
+		state_on_second(c);
 	if (!owed_is_empty(&s->owed)) {
 		if (c->query_us && is_over(c->query_us, rules.query_timeout_us)) {
 			s->slot.is_close_needed = true;

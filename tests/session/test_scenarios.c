@@ -97,6 +97,8 @@ write_config(void)
 	write_text(play->maps_path, play->maps);
 	fprintf(f, "[clusters]\n%s\n[databases]\n%s\n[users]\n%s\n[peers]\n%s\n[pgsluice]\nserver_tls_sslmode = disable\nhttp_port = 0\n%s", play->clusters,
 	        play->databases[0] ? play->databases : "app = host=127.0.0.1 port=7001\n", play->users, play->peers, play->config);
+	if (strstr(play->config, "session_tracking") == NULL)
+		fprintf(f, "session_tracking = names\n");
 	if (strstr(play->config, "auth_type") == NULL)
 		fprintf(f, "auth_type = trust\n");
 	if (strstr(play->config, "auth_") == NULL)

@@ -1,0 +1,426 @@
+/*
+ * session/state.c - what a session has, as its server says; see the header.
+ *
+ * The question is one Query, a row for each thing: kind, name, value. All that it names is qualified, so that it means the same
+ * whatever search_path the session has. It asks only for what may have changed: a SET of one name costs no more than
+ * current_setting() of that name.
+ * Source: PostgreSQL 9.6 to 17, system views pg_settings, pg_prepared_statements, pg_cursors, pg_locks; 9.27 functions.
+ */
+#include "session/state.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "base/heap.h"
+#include "base/log.h"
+#include "session/client.h"
+#include "session/link.h"
+#include "session/server.h"
+#include "session/touch.h"
+#include "sql/literal.h"
+#include "wire/message.h"
+#include "wire/reply.h"
+#include "wire/request.h"
+
+enum section {
+	ASK_SETTINGS = 1 << 0, /* all that the session has set */
+	ASK_NAMES = 1 << 1,    /* some settings, by name */
+	ASK_CHANNELS = 1 << 2,
+	ASK_LOCKS = 1 << 3,
+	ASK_TEMPORARY = 1 << 4,
+	ASK_CURSORS = 1 << 5,
+	ASK_PREPARED = 1 << 6,
+	ASK_ORIGIN = 1 << 7,
+};
+#define ASK_ALL ((uint32_t)(ASK_SETTINGS | ASK_CHANNELS | ASK_LOCKS | ASK_TEMPORARY | ASK_CURSORS | ASK_PREPARED))
+
+enum { ROWS_MAX = 256 * 1024 }; /* bytes of an answer */
+
+/* The question that is under way. */
+struct state_asked {
+	uint32_t sections, touched;
+	uint64_t at_us;
+	uint32_t pins;    /* what the rows say so far */
+	bool is_spoilt;   /* a row that makes no sense, or too many */
+	struct buf rows;  /* of settings: kind, name, NUL, value, NUL */
+};
+
+static const char *const pin_names[PINS] = {
+	"temporary objects", "advisory locks", "WITH HOLD cursors", "LOAD", "setseed()", "replication origin",
+	"currval() or lastval()", "PREPARE", "LISTEN", "unknown",
+};
+
+const char *
+pin_name(enum pin pin)
+{
+	for (unsigned i = 0; i < PINS; i++)
+		if (pin == 1u << i)
+			return pin_names[i];
+	return "nothing";
+}
+
+/* ---- the question ---- */
+
+static uint32_t
+sections_of(uint32_t touched)
+{
+	static const struct {
+		uint32_t bit, sections;
+	} all[] = {
+		{ TOUCH_MAY, ASK_ALL },
+		{ TOUCH_UNKNOWN, ASK_ALL },
+		{ TOUCH_SETTINGS, ASK_NAMES },
+		{ TOUCH_ALL_SETTINGS, ASK_SETTINGS },
+		{ TOUCH_PREPARED, ASK_PREPARED },
+		{ TOUCH_LISTEN, ASK_CHANNELS },
+		{ TOUCH_TEMPORARY, ASK_TEMPORARY },
+		{ TOUCH_LOCKS, ASK_LOCKS },
+		{ TOUCH_CURSORS, ASK_CURSORS },
+		{ TOUCH_ORIGIN, ASK_ORIGIN },
+	};
+	uint32_t sections = 0;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		sections |= touched & all[i].bit ? all[i].sections : 0;
+	return sections & ASK_SETTINGS ? sections & ~(uint32_t)ASK_NAMES : sections;
+}
+
+/* Settings that no view shows: role, and those with a dot. */
+static void
+add_names(struct buf *sql, struct view names)
+{
+	for (size_t at = 0; at < names.n; at += strlen((const char *)names.p + at) + 1) {
+		buf_add(sql, VIEW(", ("));
+		sql_add_literal(sql, (const char *)names.p + at);
+		buf_add(sql, VIEW(")"));
+	}
+}
+
+static void
+add_hidden_names(struct buf *sql, const struct client *c, const struct server *s)
+{
+	uint32_t at = 0;
+	struct param param;
+	add_names(sql, touch_custom_names(s->pool->database));
+	while (params_next(c->params, &at, &param))
+		if (!param.is_reported && strchr(param.name, '.'))
+			add_names(sql, view_of((const uint8_t *)param.name, strlen(param.name) + 1));
+}
+
+#define EQUALS " OPERATOR(pg_catalog.=) "
+
+static const struct {
+	uint32_t section;
+	const char *sql;
+} parts[] = {
+	{ ASK_SETTINGS, "SELECT 's', name, setting FROM pg_catalog.pg_settings WHERE source" EQUALS "'session'" },
+	{ ASK_CHANNELS, "SELECT 'l', c, NULL FROM pg_catalog.pg_listening_channels() AS c" },
+	{ ASK_LOCKS, "SELECT 'a', NULL, NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE locktype" EQUALS
+	             "'advisory' AND pid" EQUALS "pg_catalog.pg_backend_pid())" },
+	{ ASK_TEMPORARY, "SELECT 't', NULL, NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_depend WHERE refclassid" EQUALS
+	                 "2615 AND refobjid" EQUALS "pg_catalog.pg_my_temp_schema())" },
+	{ ASK_CURSORS, "SELECT 'h', name, NULL FROM pg_catalog.pg_cursors WHERE is_holdable" },
+	{ ASK_PREPARED, "SELECT 'p', name, statement FROM pg_catalog.pg_prepared_statements"
+	                " WHERE name OPERATOR(pg_catalog.!~) '^" STATEMENT_SHARED_PREFIX "[0-9]+$'" },
+	{ ASK_ORIGIN, "SELECT 'o', NULL, NULL WHERE pg_catalog.pg_replication_origin_session_is_setup()" },
+};
+
+static void
+compose(const struct server *s, uint32_t sections, struct buf *sql)
+{
+	const struct client *c = s->link;
+	buf_add(sql, VIEW("SELECT NULL::pg_catalog.text, NULL::pg_catalog.text, NULL::pg_catalog.text WHERE false"));
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		if (!(sections & parts[i].section))
+			continue;
+		buf_add(sql, VIEW(" UNION ALL "));
+		buf_add(sql, view_of_string(parts[i].sql));
+	}
+	if (sections & (ASK_SETTINGS | ASK_NAMES)) {
+		buf_add(sql, VIEW(" UNION ALL SELECT 'n', n, pg_catalog.current_setting(n, true) FROM (VALUES ('role'::pg_catalog.text),"
+		                  " ('session_authorization')"));
+		if (sections & ASK_NAMES)
+			add_names(sql, buf_view(&s->touch_names));
+		else
+			add_hidden_names(sql, c, s);
+		buf_add(sql, VIEW(") AS v(n)"));
+	}
+	buf_add_u8(sql, '\0');
+}
+
+void
+state_ask(struct server *s)
+{
+	struct buf sql = { 0 }, b = { 0 };
+	must(s->asked == NULL && s->link && s->touched);
+	s->asked = heap_alloc(sizeof(*s->asked));
+	s->asked->touched = s->touched;
+	s->asked->sections = sections_of(s->touched);
+	s->asked->at_us = clock_now_us();
+	compose(s, s->asked->sections, &sql);
+	request_query(&b, (const char *)sql.p);
+	stream_put(&s->stream, buf_view(&b));
+	owed_push(&s->owed, (struct owed_item){ .what = OWED_QUERY, .to = OWED_TO_NOBODY, .is_state = true });
+	s->unnamed_of = 0;
+	s->question = QUESTION_STATE;
+	s->question_failed = false;
+	s->touched = 0; /* what is noted from now on is asked about next */
+	buf_clear(&s->touch_names);
+	s->is_touched_later = false;
+	s->link->pool->database->stats.state_questions++;
+	buf_free(&b);
+	buf_free(&sql);
+}
+
+bool
+state_is_awaited(const struct server *s)
+{
+	return s->asked && (s->asked->touched & ~(uint32_t)(TOUCH_MAY | TOUCH_SETTINGS));
+}
+
+bool
+state_is_missed(const struct server *s)
+{
+	return s->asked && (s->asked->touched & ~(uint32_t)TOUCH_MAY);
+}
+
+void
+state_free(struct server *s)
+{
+	if (s->asked)
+		buf_free(&s->asked->rows);
+	heap_free(s->asked);
+	s->asked = NULL;
+}
+
+/* ---- the answer ---- */
+
+static uint32_t
+pin_of_row(char kind)
+{
+	switch (kind) {
+	case 'a': return PIN_LOCKS;
+	case 't': return PIN_TEMPORARY;
+	case 'h': return PIN_CURSORS;
+	case 'o': return PIN_ORIGIN;
+	case 'l': return PIN_LISTEN;
+	case 'p': return PIN_PREPARED;
+	default: return 0;
+	}
+}
+
+void
+state_on_row(struct server *s, struct view values)
+{
+	struct state_asked *a = s->asked;
+	struct view kind, name, value;
+	bool no_kind, no_name, no_value;
+	if (!row_next_value(&values, &kind, &no_kind) || !row_next_value(&values, &name, &no_name) ||
+	    !row_next_value(&values, &value, &no_value) || no_kind || kind.n != 1) {
+		a->is_spoilt = true;
+		return;
+	}
+	a->pins |= pin_of_row((char)kind.p[0]);
+	if ((kind.p[0] != 's' && kind.p[0] != 'n') || no_name || (no_value && kind.p[0] != 'n'))
+		return;
+	if (a->rows.n + name.n + value.n > ROWS_MAX) {
+		a->is_spoilt = true;
+		return;
+	}
+	buf_add_u8(&a->rows, no_value ? '0' : kind.p[0]); /* '0': there is no such setting */
+	buf_add(&a->rows, name);
+	buf_add_u8(&a->rows, '\0');
+	buf_add(&a->rows, no_value ? (struct view){ 0 } : value);
+	buf_add_u8(&a->rows, '\0');
+}
+
+struct row {
+	char kind;
+	const char *name, *value;
+};
+
+static bool
+next_row(const struct buf *rows, size_t *at, struct row *out)
+{
+	if (*at >= rows->n)
+		return false;
+	const char *p = (const char *)rows->p + *at;
+	out->kind = p[0];
+	out->name = p + 1;
+	out->value = out->name + strlen(out->name) + 1;
+	*at = (size_t)(out->value + strlen(out->value) + 1 - (const char *)rows->p);
+	return true;
+}
+
+/* They belong to a transaction, or are no settings that a session could be given. */
+static bool
+is_of_transaction(const char *name)
+{
+	static const char *const names[] = { "transaction_isolation", "transaction_read_only", "transaction_deferrable", "seed" };
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcasecmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_default_identity(const struct server *s, const struct row *r)
+{
+	if (strcmp(r->name, "role") == 0)
+		return strcmp(r->value, "none") == 0;
+	return strcmp(r->name, "session_authorization") == 0 && strcmp(r->value, s->pool->role->name) == 0;
+}
+
+/* What the server's session has now; a reference. What it reports by itself is known already. */
+static struct params *
+truth_of(const struct server *s)
+{
+	const struct state_asked *a = s->asked;
+	struct params *now = a->sections & ASK_SETTINGS ? params_without_unreported(s->params) : params_ref(s->params);
+	size_t at = 0;
+	struct row r;
+	while (next_row(&a->rows, &at, &r)) {
+		bool is_identity = strcmp(r.name, "session_authorization") == 0; /* reported, but no setting like others */
+		if (is_of_transaction(r.name) || params_is_reported(now, r.name) || (param_is_fact(r.name) && !is_identity))
+			continue;
+		if (r.kind == '0' || is_default_identity(s, &r))
+			params_replace(&now, params_without(now, r.name));
+		else
+			params_replace(&now, params_with(now, r.name, r.value, false));
+	}
+	return now;
+}
+
+static bool
+is_set(const struct buf *rows, const char *name)
+{
+	size_t at = 0;
+	struct row r;
+	while (next_row(rows, &at, &r))
+		if (r.kind == 's' && strcasecmp(r.name, name) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * On the server RESET goes back to the server's own value; for the client it goes back to what its startup packet asked for. What
+ * it asked for and the session has not set any more was reset. The client is told where the server reported another value.
+ */
+static struct params *
+wanted_of(struct client *c, const struct server *s, struct params *truth)
+{
+	const struct state_asked *a = s->asked;
+	const struct params *base = c->pool->base;
+	struct params *want = params_ref(truth);
+	struct buf told = { 0 };
+	uint32_t at = 0;
+	struct param login;
+	while (a->sections & ASK_SETTINGS && c->params_at_login && params_next(c->params_at_login, &at, &login)) {
+		const char *fresh = base ? params_value(base, login.name) : NULL;
+		const char *is = params_value(truth, login.name);
+		if ((fresh && strcmp(fresh, login.value) == 0) || (is && strcmp(is, login.value) == 0) || is_set(&a->rows, login.name))
+			continue;
+		params_replace(&want, params_with(want, login.name, login.value, login.is_reported));
+		if (login.is_reported)
+			reply_parameter_status(&told, login.name, login.value);
+	}
+	if (told.n > 0)
+		client_send(c, buf_view(&told));
+	buf_free(&told);
+	return want;
+}
+
+static uint32_t
+pins_of_sections(uint32_t sections)
+{
+	return (sections & ASK_LOCKS ? PIN_LOCKS : 0) | (sections & ASK_TEMPORARY ? PIN_TEMPORARY : 0) |
+	       (sections & ASK_CURSORS ? PIN_CURSORS : 0) | (sections & ASK_ORIGIN ? PIN_ORIGIN : 0) |
+	       (sections & ASK_CHANNELS ? PIN_LISTEN : 0) | (sections & ASK_PREPARED ? PIN_PREPARED : 0);
+}
+
+static uint32_t
+pins_for_good(uint32_t touched)
+{
+	return (touched & TOUCH_LIBRARY ? PIN_LIBRARY : 0) | (touched & TOUCH_SEED ? PIN_SEED : 0) |
+	       (touched & TOUCH_SEQUENCES ? PIN_SEQUENCES : 0);
+}
+
+static void
+add_pin_names(struct text *out, uint32_t pins)
+{
+	for (unsigned i = 0; i < PINS; i++)
+		if (pins & 1u << i)
+			text_addf(out, "%s%s", out->n ? ", " : "", pin_names[i]);
+}
+
+static void
+pin(struct client *c, uint32_t pins)
+{
+	if (pins == c->pins)
+		return;
+	char reasons[160];
+	struct text text = TEXT_IN(reasons);
+	add_pin_names(&text, pins);
+	if (pins)
+		log_info(client_tag(c), "pinned to server %u: %s", c->link->id, reasons);
+	else
+		log_info(client_tag(c), "released from server %u after %.1f s", c->link->id,
+		         (double)(clock_now_us() - c->pinned_us) / (double)SECOND_US);
+	if (c->pins == 0)
+		c->pinned_us = clock_now_us();
+	c->pins = (uint16_t)pins;
+	if (pins == 0)
+		c->pinned_us = 0;
+}
+
+static void
+apply(struct server *s)
+{
+	struct client *c = s->link;
+	struct state_asked *a = s->asked;
+	uint32_t pins = (c->pins & ~(pins_of_sections(a->sections) | PIN_UNKNOWN)) | a->pins | pins_for_good(a->touched);
+	bool has_changed = pins != c->pins;
+	if (a->sections & (ASK_SETTINGS | ASK_NAMES)) {
+		struct params *truth = truth_of(s);
+		struct params *want = wanted_of(c, s, truth);
+		has_changed |= want != c->params;
+		params_replace(&s->params, truth);
+		params_replace(&c->params, want);
+	}
+	if (pins && s->params != c->params && owed_is_empty(&s->owed)) /* they do not part: nobody else sets it right */
+		link_set_params(s);
+	if (has_changed && (a->touched & TOUCH_MAY) && !(a->touched & ~(uint32_t)TOUCH_MAY))
+		touch_learn(s, s->pool->database);
+	pin(c, pins);
+}
+
+void
+state_answered(struct server *s, const char *error)
+{
+	struct client *c = s->link;
+	must(s->asked);
+	if (c && (error || s->asked->is_spoilt || s->status != 'I')) {
+		log_warning(client_tag(c), "what its session has could not be asked: %s; it keeps server %u",
+		            error ? error : "the answer makes no sense", s->id);
+		s->touched |= s->asked->touched; /* asked again a second later */
+		s->is_touched_later = true;
+		pin(c, c->pins | PIN_UNKNOWN);
+	} else if (c) {
+		apply(s);
+	}
+	s->touch_shape_count = 0;
+	s->question = QUESTION_NONE;
+	s->question_failed = false;
+	state_free(s);
+}
+
+void
+state_on_second(struct client *c)
+{
+	struct server *s = c->link;
+	if (s->asked || !(s->is_touched_later || (c->pins & PIN_UNKNOWN)) || !link_is_at_rest(s))
+		return;
+	s->touched |= TOUCH_UNKNOWN;
+	state_ask(s);
+}

@@ -1,0 +1,296 @@
+/* session/touch.c - which state of its session a text may touch; see the header. */
+#include "session/touch.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/heap.h"
+#include "base/log.h"
+#include "session/client.h"
+#include "session/server.h"
+#include "sql/cache.h"
+#include "sql/glance.h"
+
+/* ---- what texts of a database were seen to do ---- */
+
+enum {
+	SHAPES = 1024, /* a power of two; those that meet in one place take turns, and are asked about more often */
+	SEEN_TO_CHANGE = 1 << 31,
+};
+
+struct touches {
+	struct {
+		uint32_t shape;
+		uint32_t runs; /* or SEEN_TO_CHANGE */
+	} seen[SHAPES];
+	struct buf custom_names;
+	uint32_t custom_count;
+	bool is_full_told;
+};
+
+static struct touches *
+touches_of(struct database *d)
+{
+	if (d->touches == NULL)
+		d->touches = heap_alloc(sizeof(*d->touches));
+	return d->touches;
+}
+
+void
+touch_database_free(struct database *d)
+{
+	if (d->touches)
+		buf_free(&d->touches->custom_names);
+	heap_free(d->touches);
+	d->touches = NULL;
+}
+
+/* Is the server to be asked after this run of it? */
+static bool
+is_due(struct database *d, uint32_t shape)
+{
+	struct touches *t = touches_of(d);
+	uint32_t at = shape & (SHAPES - 1);
+	if (t->seen[at].shape != shape) {
+		t->seen[at].shape = shape;
+		t->seen[at].runs = 0;
+	}
+	uint32_t *runs = &t->seen[at].runs;
+	if (*runs == (uint32_t)SEEN_TO_CHANGE)
+		return true;
+	*runs = *runs + 1 < (uint32_t)SEEN_TO_CHANGE ? *runs + 1 : 1;
+	return (*runs & (*runs - 1)) == 0;
+}
+
+void
+touch_learn(struct server *s, struct database *d)
+{
+	struct touches *t = touches_of(d);
+	for (uint32_t i = 0; i < s->touch_shape_count; i++) {
+		uint32_t at = s->touch_shapes[i] & (SHAPES - 1);
+		t->seen[at].shape = s->touch_shapes[i];
+		t->seen[at].runs = (uint32_t)SEEN_TO_CHANGE;
+	}
+}
+
+/* ---- names of settings that are asked for by name ---- */
+
+static bool
+has_name(struct view names, const char *name)
+{
+	for (size_t at = 0; at < names.n;) {
+		const char *one = (const char *)names.p + at;
+		if (strcasecmp(one, name) == 0)
+			return true;
+		at += strlen(one) + 1;
+	}
+	return false;
+}
+
+void
+touch_add_custom_name(struct database *d, const char *name)
+{
+	struct touches *t = touches_of(d);
+	if (strlen(name) >= 128 || has_name(buf_view(&t->custom_names), name))
+		return;
+	if (t->custom_count >= CUSTOM_NAMES_MAX) {
+		if (!t->is_full_told)
+			log_warning("session", "database %s: more than %d custom settings are set: \"%s\" and others are carried only for "
+			            "the transaction that names them", d->name, CUSTOM_NAMES_MAX, name);
+		t->is_full_told = true;
+		return;
+	}
+	t->custom_count++;
+	buf_add_string(&t->custom_names, name);
+}
+
+struct view
+touch_custom_names(const struct database *d)
+{
+	return d->touches ? buf_view(&d->touches->custom_names) : (struct view){ 0 };
+}
+
+/* ---- a text ---- */
+
+static uint32_t
+bits_of_setting(const char *name, uint32_t otherwise)
+{
+	if (name && strcasecmp(name, "seed") == 0)
+		return TOUCH_SEED;
+	return name ? TOUCH_SETTINGS : otherwise;
+}
+
+static uint32_t
+bits_of_discard(const char *name)
+{
+	static const struct {
+		const char *name;
+		uint32_t bits;
+	} all[] = {
+		{ "plans", 0 },
+		{ "sequences", 0 },
+		{ "temp", TOUCH_TEMPORARY },
+		{ "all", TOUCH_ALL_SETTINGS | TOUCH_PREPARED | TOUCH_LISTEN | TOUCH_TEMPORARY | TOUCH_LOCKS | TOUCH_CURSORS },
+	};
+	for (size_t i = 0; name && i < sizeof(all) / sizeof(all[0]); i++)
+		if (strcasecmp(name, all[i].name) == 0)
+			return all[i].bits;
+	return TOUCH_UNKNOWN;
+}
+
+static uint32_t
+bits_of_touch(const struct sql_touch *t)
+{
+	switch (t->kind) {
+	case SQL_TOUCH_SET:
+		return t->is_local ? 0 : bits_of_setting(t->name, TOUCH_ALL_SETTINGS);
+	case SQL_TOUCH_SET_CONFIG:
+		return t->is_local && t->is_local_known ? 0 : bits_of_setting(t->name, TOUCH_ALL_SETTINGS);
+	case SQL_TOUCH_RESET:
+	case SQL_TOUCH_RESET_ALL:
+		return t->is_local ? 0 : TOUCH_ALL_SETTINGS;
+	case SQL_TOUCH_PREPARE:
+	case SQL_TOUCH_DEALLOCATE:
+		return TOUCH_PREPARED | TOUCH_NAMES_PREPARED;
+	case SQL_TOUCH_EXECUTE:
+		return TOUCH_NAMES_PREPARED;
+	case SQL_TOUCH_DECLARE:
+		return t->is_local ? 0 : TOUCH_CURSORS;
+	case SQL_TOUCH_CLOSE:
+		return TOUCH_CURSORS;
+	case SQL_TOUCH_LISTEN:
+	case SQL_TOUCH_UNLISTEN:
+		return TOUCH_LISTEN;
+	case SQL_TOUCH_NOTIFY:
+		return TOUCH_NOTIFY;
+	case SQL_TOUCH_DISCARD:
+		return bits_of_discard(t->name);
+	case SQL_TOUCH_TEMPORARY:
+		return t->is_local ? 0 : TOUCH_TEMPORARY;
+	case SQL_TOUCH_LOAD:
+		return TOUCH_LIBRARY;
+	case SQL_TOUCH_ADVISORY_LOCK:
+	case SQL_TOUCH_ADVISORY_UNLOCK:
+	case SQL_TOUCH_ADVISORY_UNLOCK_ALL:
+		return t->is_local ? 0 : TOUCH_LOCKS;
+	case SQL_TOUCH_SEQUENCE_READ:
+		return TOUCH_SEQUENCES;
+	case SQL_TOUCH_SEED:
+		return TOUCH_SEED;
+	case SQL_TOUCH_ORIGIN:
+		return TOUCH_ORIGIN;
+	case SQL_TOUCH_SHOW:
+	case SQL_TOUCH_FETCH:
+	case SQL_TOUCH_SEQUENCE:
+	case SQL_TOUCHES:
+		break;
+	}
+	return 0;
+}
+
+static uint32_t
+bits_of_name(const struct sql_name *n)
+{
+	if (strncmp(n->name, "pg_prepared_statement", 21) == 0)
+		return TOUCH_READS_PREPARED;
+	if (strcmp(n->name, "pg_listening_channels") == 0)
+		return TOUCH_READS_LISTEN;
+	if (strncmp(n->name, "dblink_connect", 14) == 0 || strcmp(n->name, "dblink_disconnect") == 0)
+		return TOUCH_UNKNOWN;
+	return 0;
+}
+
+static uint32_t
+bits_of(const struct sql_facts *f)
+{
+	uint32_t bits = 0;
+	if (f->result != SQL_PARSED)
+		return TOUCH_UNKNOWN;
+	for (uint32_t i = 0; i < f->statement_count; i++)
+		if (f->statements[i].kind == SQL_DO)
+			bits |= TOUCH_UNKNOWN;
+	for (uint32_t i = 0; i < f->touch_count; i++)
+		bits |= bits_of_touch(&f->touches[i]);
+	for (uint32_t i = 0; i < f->name_count; i++)
+		bits |= bits_of_name(&f->names[i]);
+	return bits;
+}
+
+struct touch
+touch_judge(struct client *c, struct view text, bool is_whole, const struct sql_facts **facts)
+{
+	*facts = NULL;
+	if (!is_whole)
+		return (struct touch){ .bits = TOUCH_UNKNOWN };
+	struct glance g = glance_at(text);
+	if (g.verdict == GLANCE_PLAIN)
+		return (struct touch){ 0 };
+	struct touch t = { .bits = TOUCH_MAY, .shape = g.shape };
+	if (g.verdict == GLANCE_MAY)
+		return t;
+	*facts = sql_facts_of(c->proxy->sql_cache, text);
+	t.bits |= bits_of(*facts);
+	return t;
+}
+
+/* ---- what is noted ---- */
+
+static void
+note_names(struct server *s, const struct sql_facts *facts)
+{
+	for (uint32_t i = 0; i < facts->touch_count; i++) {
+		const struct sql_touch *t = &facts->touches[i];
+		if ((t->kind != SQL_TOUCH_SET && t->kind != SQL_TOUCH_SET_CONFIG) || t->name == NULL || bits_of_touch(t) == 0)
+			continue;
+		if (strchr(t->name, '.'))
+			touch_add_custom_name(s->pool->database, t->name);
+		if (!has_name(buf_view(&s->touch_names), t->name))
+			buf_add_string(&s->touch_names, t->name);
+	}
+}
+
+static void
+note_shape(struct server *s, uint32_t shape)
+{
+	if (s->touch_shape_count < sizeof(s->touch_shapes) / sizeof(s->touch_shapes[0]))
+		s->touch_shapes[s->touch_shape_count++] = shape;
+}
+
+void
+touch_note(struct client *c, struct touch t, const struct sql_facts *facts)
+{
+	struct server *s = c->link;
+	uint32_t named = t.bits & ~(uint32_t)TOUCH_MAY;
+	enum session_tracking tracking = c->proxy->config->settings.session_tracking;
+	if (t.bits == 0)
+		return;
+	if (c->pins)
+		s->is_touched_later = true;
+	if ((t.bits & TOUCH_MAY) && tracking > TRACKING_NAMES &&
+	    (tracking == TRACKING_ALWAYS || is_due(s->pool->database, t.shape))) {
+		s->touched |= TOUCH_MAY;
+		note_shape(s, t.shape);
+	}
+	if (named == 0)
+		return;
+	if ((named & TOUCH_SETTINGS) && facts)
+		note_names(s, facts);
+	else if (named & TOUCH_SETTINGS)
+		named |= TOUCH_ALL_SETTINGS;
+	s->touched |= named & ~TOUCH_ONLY_BEFORE;
+}
+
+void
+touch_note_function(struct client *c, uint32_t oid)
+{
+	touch_note(c, (struct touch){ .bits = TOUCH_MAY, .shape = oid }, NULL);
+}
+
+void
+touch_forget(struct server *s)
+{
+	s->touched = 0;
+	s->touch_shape_count = 0;
+	s->is_touched_later = false;
+	buf_clear(&s->touch_names);
+}
