@@ -1,25 +1,30 @@
-/* stub */
+/*
+ * sql/glance.h - what a text of SQL may do to its session, at a glance: one pass over its bytes, no parser, no memory.
+ *
+ * Sound with regard to sql/facts.h: of a text that is not GLANCE_CLOSER, sql_facts_read() finds neither code (DO, CALL) nor
+ * anything in touches[] that outlives the transaction, but for SHOW, nextval() and setval(). Where strings begin and end may
+ * depend on standard_conforming_strings and on the encoding: from where it does, each word counts, wherever it stands.
+ */
 #ifndef SQL_GLANCE_H
 #define SQL_GLANCE_H
-#include <stdint.h>
-#include <string.h>
-#include <strings.h>
+
 #include "base/view.h"
-enum glance_verdict { GLANCE_PLAIN, GLANCE_MAY, GLANCE_CLOSER };
-struct glance { uint8_t verdict; uint32_t shape; };
-static inline struct glance
-glance_at(struct view text)
-{
-	static const char *const words[] = { "set ", "set_config", "reset", "prepare", "execute", "deallocate", "listen", "notify", "declare", "close", "discard", "temp",
-		"load", "advisory", "lastval", "currval", "setseed", "pg_listening", "call ", "do ", "U&", "origin", "dblink" };
-	uint32_t h = 2166136261u;
-	bool is_closer = false;
-	for (size_t i = 0; i < text.n; i++) {
-		if (text.p[i] < '0' || text.p[i] > '9')
-			h = (h ^ text.p[i]) * 16777619u;
-		for (size_t w = 0; w < sizeof(words) / sizeof(words[0]); w++)
-			is_closer |= text.n - i >= strlen(words[w]) && strncasecmp((const char *)text.p + i, words[w], strlen(words[w])) == 0;
-	}
-	return (struct glance){ text.n == 0 ? GLANCE_PLAIN : is_closer ? GLANCE_CLOSER : GLANCE_MAY, h };
-}
+
+enum glance_verdict {
+	GLANCE_PLAIN,  /* touches nothing, whatever the database has: BEGIN, COMMIT, SELECT 1, SHOW */
+	GLANCE_MAY,    /* has no word that names state of the session; functions, triggers, views may do what no text tells */
+	GLANCE_CLOSER, /* has one, or is longer than SQL_TEXT_MAX: sql_facts_of() tells */
+};
+
+struct glance {
+	uint8_t verdict; /* of enum glance_verdict */
+	/*
+	 * The same for texts that differ only in numbers, strings, $n, NULL, TRUE, FALSE, the number of them in a list (and of
+	 * lists of them, as in VALUES), case, blanks and comments; most likely another one for all else. 0 of a text too long.
+	 */
+	uint32_t shape;
+};
+
+struct glance glance_at(struct view text);
+
 #endif

@@ -1,0 +1,71 @@
+/*
+ * tests/fuzz/fuzz_glance.c - a glance at SQL against what its parser says.
+ *
+ * Shown for every input: what sql/facts.h finds of a session's state, a glance has not missed, as the text is and with
+ * anything behind it (as a part of a longer text). A plain text has no effects but those of transactions.
+ */
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "sql/facts.h"
+#include "sql/glance.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Of those that glance.h leaves out, each alone says nothing. */
+static bool
+is_of_interest(const struct sql_touch *t, struct view text)
+{
+	switch (t->kind) {
+	case SQL_TOUCH_SHOW:
+	case SQL_TOUCH_FETCH:
+	case SQL_TOUCH_SEQUENCE:
+		return false;
+	case SQL_TOUCH_TEMPORARY:
+		/* A string of CREATE FUNCTION that begins with pg_temp, in escapes: it names nothing. */
+		if (!t->name && memchr(text.p, '\\', text.n))
+			return false;
+		return !t->is_local;
+	default:
+		return !t->is_local;
+	}
+}
+
+static void
+is_sound(struct view text)
+{
+	struct glance glance = glance_at(text);
+	struct sql_facts *facts = sql_facts_read(text);
+
+	must(glance.verdict <= GLANCE_CLOSER && glance_at(text).shape == glance.shape);
+	if (glance.verdict != GLANCE_CLOSER && facts->result == SQL_PARSED) {
+		must(!(facts->effects & SQL_RUNS_CODE));
+		for (uint32_t i = 0; i < facts->touch_count; i++)
+			must(!is_of_interest(&facts->touches[i], text));
+	}
+	if (glance.verdict == GLANCE_PLAIN && facts->result == SQL_PARSED) {
+		must(facts->statement_count <= 1 && facts->name_count == 0);
+		must(!(facts->effects & ~(uint32_t)(SQL_BEGINS | SQL_ENDS | SQL_SUBTRANSACTION)));
+	}
+	sql_facts_unref(facts);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const char *const behind[] = { "; SET a.b = 1", ", set_config('a.b', 'c', false)" };
+	struct view text = view_of(data, size);
+
+	is_sound(text);
+	for (size_t i = 0; i < sizeof(behind) / sizeof(behind[0]); i++) {
+		size_t n = strlen(behind[i]);
+		uint8_t *longer = malloc(size + n);
+		must(longer != NULL);
+		if (size)
+			memcpy(longer, data, size);
+		memcpy(longer + size, behind[i], n);
+		is_sound(view_of(longer, size + n));
+		free(longer);
+	}
+	return 0;
+}
