@@ -3,7 +3,8 @@
  *
  *   client: name ─► struct statement (query and parameter types; name "pgsluice_7" on servers) ◄─ server: prepared here
  *
- * A client's "s1" and another's "x" with the same text are one statement, prepared once on a server. What a server holds is
+ * A client's "s1" and another's "x" with the same text are one statement, prepared once on a server. The same bytes read in another
+ * client_encoding, or with other standard_conforming_strings, are another text. What a server holds is
  * bounded (max_prepared_statements), the longest unused goes first.
  */
 #ifndef SESSION_STATEMENT_H
@@ -16,6 +17,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "session/params.h"
 #include "session/touch.h"
 #include "wire/message.h"
 
@@ -25,14 +27,17 @@ struct statement {
 	UT_hash_handle hh;
 	uint32_t refs;
 	char name[24];     /* on servers */
+	char encoding[24]; /* client_encoding in which its text is to be read; "": any */
 	uint32_t types_bytes, query_bytes;
 	struct touch touch; /* what running it may do to a session */
 	bool is_judged;     /* that was looked at */
+	bool has_escapes, strings_are_off; /* a backslash; and standard_conforming_strings is off where it is read */
 	uint8_t key[];     /* types, then query */
 };
 
-/* One reference; made when no other client has the same. */
-struct statement *statement_get(const struct parse_message *parse);
+/* One reference; made when no other client has the same. session: of who sent it. */
+struct statement *statement_get(const struct parse_message *parse, const struct params *session);
+bool statement_is_legible(const struct statement *s, const struct params *session); /* its bytes mean there what they meant */
 void statement_unref(struct statement *s); /* NULL is fine */
 struct statement *statement_ref(struct statement *s);
 void statement_add_parse(const struct statement *s, struct buf *out); /* the Parse message under the shared name */
@@ -52,6 +57,7 @@ struct named {
 #define NAMED_MAX 63 /* bytes of a name that count: PostgreSQL's NAMEDATALEN - 1 */
 
 struct named *named_find(struct named *map, const char *name);
+struct named *named_find_shared(struct named *map, const char *shared_name); /* one whose statement servers call so */
 struct named *named_new(const char *name, struct statement *s);  /* in no map; one reference. Takes over that of s */
 void named_list(struct named **map, struct named *n);    /* into the map, or back; not if the name is taken */
 void named_unlist(struct named **map, struct named *n);  /* out of the map; harmless when it is not in it */

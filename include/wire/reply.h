@@ -29,6 +29,8 @@ struct column {
 /* severity: ERROR, FATAL, PANIC; WARNING, NOTICE, DEBUG, INFO, LOG. The fault's sqlstate and text are required. */
 void reply_error(struct buf *b, const char *severity, const struct fault *f);
 void reply_notice(struct buf *b, const char *severity, const struct fault *f);
+/* A server's ErrorResponse, with another text in the place of its message's first `from`. */
+void reply_error_reworded(struct buf *b, struct view body, const char *from, const char *to);
 
 void reply_auth(struct buf *b, uint32_t request); /* those without data: AUTH_OK, AUTH_CLEARTEXT_PASSWORD */
 void reply_auth_md5(struct buf *b, const uint8_t salt[4]);

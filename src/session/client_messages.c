@@ -214,25 +214,33 @@ must_wait(struct client *c, const char *name, const struct statement *st)
 	return true;
 }
 
-/* Before something names a statement: the server must have it under its shared name. */
-static void
+/* Before something names a statement: the server must have it under its shared name. False: the client is closed. */
+static bool
 prepare_on_server(struct client *c, struct statement *st)
 {
 	struct server *s = c->link;
 	if (s->owed.is_skipping || holdings_touch(&s->holdings, st))
-		return;
+		return true;
+	if (!statement_is_legible(st, c->params)) { /* another text than it was: never run */
+		client_fail(c, &(struct fault){ .by = FAULT_BY_CLIENT, .sqlstate = SQLSTATE_FEATURE_NOT_SUPPORTED,
+		                                .text = "a statement was prepared with another client_encoding or standard_conforming_strings",
+		                                .detail = "It can't be prepared again on the next server connection as it was.",
+		                                .hint = "Prepare statements anew after changing either, or use session pooling." });
+		return false;
+	}
 	struct buf b = { 0 };
 	make_holding(c, st, &b);
 	owe(c, (struct owed_item){ .what = OWED_PARSE, .to = OWED_TO_NOBODY, .statement = statement_ref(st) });
 	stream_put(&s->stream, buf_view(&b));
 	buf_free(&b);
+	return true;
 }
 
 static enum flow
 client_parse_named(struct client *c, const struct frame *f, const struct parse_message *parse)
 {
 	struct server *s = c->link;
-	struct statement *st = statement_get(parse);
+	struct statement *st = statement_get(parse, c->params);
 	if (!st->is_judged && is_watched(c)) {
 		const struct sql_facts *facts;
 		st->touch = touch_judge(c, parse->query, true, &facts);
@@ -420,7 +428,8 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 		forward(c, f, all);
 		return FLOW_MORE;
 	}
-	prepare_on_server(c, named->statement);
+	if (!prepare_on_server(c, named->statement))
+		return FLOW_GONE;
 	if (is_watched(c))
 		note_statement(c, head.statement, named->statement->touch);
 	struct buf *b = &c->proxy->compose; /* on the way of every prepared query: no allocation */
@@ -462,7 +471,8 @@ client_run_describe(struct client *c, const struct frame *f, struct view all)
 		forward(c, f, all);
 		return FLOW_MORE;
 	}
-	prepare_on_server(c, named->statement);
+	if (!prepare_on_server(c, named->statement))
+		return FLOW_GONE;
 	struct buf b = { 0 };
 	request_describe(&b, 'S', named->statement->name);
 	stream_put(&c->link->stream, buf_view(&b));

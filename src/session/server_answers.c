@@ -355,6 +355,8 @@ server_note_error(struct server *s, const struct error_fields *e)
 	return true;
 }
 
+enum { NAMEDATALEN = 64 }; /* PostgreSQL's */
+
 /* "prepared statement "pgsluice_7" does not exist", or exists already. */
 static bool
 is_about_our_names(const struct error_fields *e)
@@ -362,6 +364,31 @@ is_about_our_names(const struct error_fields *e)
 	return e->sqlstate && e->message && strstr(e->message, "\"" STATEMENT_SHARED_PREFIX) &&
 	       (strcmp(e->sqlstate, SQLSTATE_INVALID_STATEMENT_NAME) == 0 ||
 	        strcmp(e->sqlstate, SQLSTATE_DUPLICATE_STATEMENT) == 0);
+}
+
+/* The name of ours that an error's message has in it, or "". */
+static void
+find_our_name(const struct error_fields *e, char name[NAMEDATALEN])
+{
+	const char *at = e->message ? strstr(e->message, "\"" STATEMENT_SHARED_PREFIX) : NULL;
+	size_t n = at ? strcspn(at + 1, "\"") : 0;
+	snprintf(name, NAMEDATALEN, "%.*s", n < NAMEDATALEN ? (int)n : 0, at ? at + 1 : "");
+}
+
+/* It names a statement as we call it; the client has to read what it calls it itself. False: nothing of the kind. */
+static bool
+send_reworded(struct client *c, const struct frame *f, const struct error_fields *e)
+{
+	char ours[NAMEDATALEN];
+	find_our_name(e, ours);
+	const struct named *named = ours[0] ? named_find_shared(c->statements, ours) : NULL;
+	if (named == NULL)
+		return false;
+	struct buf b = { 0 };
+	reply_error_reworded(&b, f->body, ours, named->name);
+	client_send(c, buf_view(&b));
+	buf_free(&b);
+	return true;
 }
 
 /* This server; who is told of its end by us, not by its own words. */
@@ -423,6 +450,10 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 	bool goes = s->link != NULL;
 	if (first->is_duplicate && goes && first->named && strcmp(s->why_state, SQLSTATE_DUPLICATE_STATEMENT) == 0) {
 		send_duplicate_error(s->link, first->named->name);
+		goes = false;
+	}
+	if (goes && frame_is_whole(f) && send_reworded(s->link, f, &e)) {
+		s->has_spoken = true;
 		goes = false;
 	}
 	pass(s, f, all, goes);

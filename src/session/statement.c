@@ -9,12 +9,62 @@
 
 static struct statement *all;
 
-struct statement *
-statement_get(const struct parse_message *parse)
+static bool
+has_byte(struct view text, bool (*is_meant)(uint8_t))
 {
+	for (size_t i = 0; i < text.n; i++)
+		if (is_meant(text.p[i]))
+			return true;
+	return false;
+}
+
+static bool
+is_encoded(uint8_t byte)
+{
+	return byte >= 128;
+}
+
+static bool
+is_backslash(uint8_t byte)
+{
+	return byte == '\\';
+}
+
+/* On what of the session it hangs how the text is read. */
+static const char *
+encoding_of(struct view text, const struct params *session)
+{
+	const char *encoding = has_byte(text, is_encoded) ? params_value(session, "client_encoding") : NULL;
+	return encoding ? encoding : "";
+}
+
+static const char *
+strings_of(struct view text, const struct params *session)
+{
+	const char *strings = has_byte(text, is_backslash) ? params_value(session, "standard_conforming_strings") : NULL;
+	return strings && strcmp(strings, "off") == 0 ? strings : "";
+}
+
+bool
+statement_is_legible(const struct statement *s, const struct params *session)
+{
+	const char *encoding = s->encoding[0] ? params_value(session, "client_encoding") : NULL;
+	const char *strings = s->has_escapes ? params_value(session, "standard_conforming_strings") : NULL;
+	return (encoding == NULL || strcmp(encoding, s->encoding) == 0) &&
+	       (strings == NULL || (strcmp(strings, "off") == 0) == s->strings_are_off);
+}
+
+struct statement *
+statement_get(const struct parse_message *parse, const struct params *session)
+{
+	const char *encoding = encoding_of(parse->query, session), *strings = strings_of(parse->query, session);
 	struct buf key = { 0 };
 	buf_add(&key, parse->types);
 	buf_add(&key, parse->query);
+	if (encoding[0] || strings[0]) {
+		buf_add_string(&key, encoding);
+		buf_add_string(&key, strings);
+	}
 	/* How many bytes are types is part of the key: it is put behind, where it can't be mistaken for either. */
 	buf_add_be16(&key, parse->type_count);
 
@@ -29,6 +79,9 @@ statement_get(const struct parse_message *parse)
 	s->refs = 1;
 	s->types_bytes = (uint32_t)parse->types.n;
 	s->query_bytes = (uint32_t)parse->query.n;
+	s->has_escapes = has_byte(parse->query, is_backslash);
+	s->strings_are_off = strings[0] != '\0';
+	snprintf(s->encoding, sizeof(s->encoding), "%s", encoding);
 	snprintf(s->name, sizeof(s->name), STATEMENT_SHARED_PREFIX "%u", ++last);
 	memcpy(s->key, key.p, key.n);
 	HASH_ADD_KEYPTR(hh, all, s->key, key.n, s);
@@ -76,6 +129,15 @@ named_find(struct named *map, const char *name)
 	struct named *n;
 	HASH_FIND(hh, map, name, strnlen(name, NAMED_MAX), n);
 	return n;
+}
+
+struct named *
+named_find_shared(struct named *map, const char *shared_name)
+{
+	for (struct named *n = map; n; n = n->hh.next)
+		if (strcmp(n->statement->name, shared_name) == 0)
+			return n;
+	return NULL;
 }
 
 struct named *

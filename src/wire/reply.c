@@ -63,6 +63,27 @@ reply_notice(struct buf *b, const char *severity, const struct fault *f)
 	reply_fault(b, BE_NOTICE_RESPONSE, severity, f);
 }
 
+void
+reply_error_reworded(struct buf *b, struct view body, const char *from, const char *to)
+{
+	size_t at = compose_begin(b, BE_ERROR_RESPONSE);
+	for (size_t i = 0; i < body.n && body.p[i] != 0;) {
+		const char *text = (const char *)body.p + i + 1;
+		const char *found = body.p[i] == 'M' ? strstr(text, from) : NULL;
+		buf_add_u8(b, body.p[i]);
+		if (found) {
+			buf_add(b, view_of((const uint8_t *)text, (size_t)(found - text)));
+			buf_add(b, view_of_string(to));
+			buf_add_string(b, found + strlen(from));
+		} else {
+			buf_add_string(b, text);
+		}
+		i += 2 + strlen(text);
+	}
+	buf_add_u8(b, 0);
+	compose_end(b, at);
+}
+
 static void
 reply_auth_with(struct buf *b, uint32_t request, struct view data)
 {

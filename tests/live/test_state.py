@@ -6,9 +6,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from kit import wire
 from kit.place import wait_until
 from kit.postgres import Postgres
 from kit.sluice import Sluice
+from kit.wire import Wire
 
 Start = Any
 
@@ -148,3 +150,17 @@ def test_a_client_that_vanishes_while_it_is_pinned_leaves_nothing(front: Sluice)
                 assert value(other, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
                 assert value(other, "SELECT count(*) FROM pg_cursors WHERE name = 'held'") == 0
                 assert value(other, "SHOW work_mem") == "4MB"
+
+
+def test_errors_name_statements_as_their_client_does(front: Sluice) -> None:
+    with Wire(front.port).login() as client:
+        client.send(wire.parse("mine", "SELECT $1::int"), wire.bind("", "mine", (b"1", b"2")), wire.SYNC)
+        assert client.error()["M"] == 'bind message supplies 2 parameters, but prepared statement "mine" requires 1'
+
+
+def test_the_same_bytes_in_another_encoding_are_another_statement(front: Sluice) -> None:
+    with front.connect() as utf8, front.connect(client_encoding="LATIN1") as latin1:
+        for connection, expected in ((utf8, "é"), (latin1, "Ã©")) * 3:
+            connection.prepare_threshold = 0
+            text = "SELECT 'é'".encode("utf-8").decode("utf-8" if connection is utf8 else "latin-1")
+            assert value(connection, text) == expected

@@ -23,6 +23,18 @@ START_TEST(a_fault_becomes_an_error_with_postgresqls_fields_in_its_order)
 }
 END_TEST
 
+START_TEST(a_reworded_error_keeps_all_its_other_fields)
+{
+	struct buf b = { 0 };
+	reply_error_reworded(&b, VIEW("SERROR\0C26000\0Mno \"ours_1\" here\0Dours_1\0Fparse.c\0\0"), "ours_1", "their's");
+	holds_bytes(&b, VIEW("E\0\0\0\x37SERROR\0C26000\0Mno \"their's\" here\0Dours_1\0Fparse.c\0\0"));
+	buf_clear(&b);
+	reply_error_reworded(&b, VIEW("SERROR\0Mnothing\0\0"), "ours_1", "x");
+	holds_bytes(&b, VIEW("E\0\0\0\x15SERROR\0Mnothing\0\0"));
+	buf_free(&b);
+}
+END_TEST
+
 START_TEST(a_notice_differs_from_an_error_in_its_letter)
 {
 	struct buf b = { 0 };
@@ -175,6 +187,7 @@ main(void)
 {
 	const TTest *const rules[] = {
 		a_fault_becomes_an_error_with_postgresqls_fields_in_its_order,
+		a_reworded_error_keeps_all_its_other_fields,
 		a_notice_differs_from_an_error_in_its_letter,
 		authentication_requests_carry_what_their_kind_needs,
 		a_login_ends_with_parameters_a_key_and_ready,
