@@ -27,4 +27,7 @@ struct glance {
 
 struct glance glance_at(struct view text);
 
+/* Is all the same in them but the values of numbers? Then so is the verdict on them. It takes a tenth of a glance. */
+bool glance_is_same(struct view a, struct view b);
+
 #endif

@@ -403,8 +403,6 @@ state_answered(struct server *s, const char *error)
 	if (c && (error || s->asked->is_spoilt || s->status != 'I')) {
 		log_warning(client_tag(c), "what its session has could not be asked: %s; it keeps server %u",
 		            error ? error : "the answer makes no sense", s->id);
-		s->touched |= s->asked->touched; /* asked again a second later */
-		s->is_touched_later = true;
 		pin(c, c->pins | PIN_UNKNOWN);
 	} else if (c) {
 		apply(s);

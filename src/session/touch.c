@@ -216,13 +216,45 @@ bits_of(const struct sql_facts *f)
 	return bits;
 }
 
+/*
+ * Programs say the same texts again and again, but for numbers: what a glance has told is kept beside the text it was told of. Where
+ * it lies hangs on the text's beginning.
+ */
+enum { MEMO_TEXT = 244, MEMO_HEAD = 24, MEMOS = 128 };
+
+static struct memo {
+	uint32_t shape;
+	uint16_t n; /* 0: empty */
+	uint8_t verdict;
+	uint8_t text[MEMO_TEXT];
+} memos[MEMOS];
+
+static struct glance
+glance_again(struct view text)
+{
+	if (text.n < MEMO_HEAD || text.n > MEMO_TEXT)
+		return glance_at(text);
+	uint64_t head[MEMO_HEAD / 8];
+	memcpy(head, text.p, MEMO_HEAD);
+	uint64_t mixed = (head[0] * 3 ^ head[1] * 5 ^ head[2]) * UINT64_C(0x9e3779b97f4a7c15);
+	struct memo *m = &memos[mixed >> 57];
+	if (m->n && glance_is_same(view_of(m->text, m->n), text))
+		return (struct glance){ .verdict = m->verdict, .shape = m->shape };
+	struct glance g = glance_at(text);
+	m->shape = g.shape;
+	m->n = (uint16_t)text.n;
+	m->verdict = g.verdict;
+	memcpy(m->text, text.p, text.n);
+	return g;
+}
+
 struct touch
 touch_judge(struct client *c, struct view text, bool is_whole, const struct sql_facts **facts)
 {
 	*facts = NULL;
 	if (!is_whole)
 		return (struct touch){ .bits = TOUCH_UNKNOWN };
-	struct glance g = glance_at(text);
+	struct glance g = glance_again(text);
 	if (g.verdict == GLANCE_PLAIN)
 		return (struct touch){ 0 };
 	struct touch t = { .bits = TOUCH_MAY, .shape = g.shape };

@@ -13,6 +13,8 @@
  */
 #include "sql/glance.h"
 
+#include <string.h>
+
 #include "sql/facts.h"
 #include "words.h"
 
@@ -490,4 +492,54 @@ glance_at(struct view text)
 		verdict = GLANCE_PLAIN;
 	end_list(&g);
 	return (struct glance){ .verdict = (uint8_t)verdict, .shape = (uint32_t)(g.shape >> 32) };
+}
+
+/* ---- texts that differ in numbers ---- */
+
+static inline bool
+is_digit_at(struct view v, size_t i)
+{
+	return i < v.n && (uint8_t)(v.p[i] - '0') < 10;
+}
+
+/* Could a digit behind it be part of a name, or of $1? */
+static inline bool
+is_in_name(uint8_t c)
+{
+	return (uint8_t)((c | 0x20) - 'a') < 26 || c == '_' || c == '$' || c >= 128;
+}
+
+bool
+glance_is_same(struct view a, struct view b)
+{
+	size_t i = 0, j = 0;
+	while (i < a.n || j < b.n) {
+		uint64_t x, y;
+		if (a.n - i >= 8 && b.n - j >= 8) {
+			memcpy(&x, a.p + i, 8);
+			memcpy(&y, b.p + j, 8);
+			if (x == y) {
+				i += 8;
+				j += 8;
+				continue;
+			}
+		}
+		if (i < a.n && j < b.n && a.p[i] == b.p[j]) {
+			i++;
+			j++;
+			continue;
+		}
+		size_t begin = i; /* what is before it is the same in both */
+		while (begin > 0 && is_digit_at(a, begin - 1))
+			begin--;
+		size_t before_i = i, before_j = j;
+		while (is_digit_at(a, i))
+			i++;
+		while (is_digit_at(b, j))
+			j++;
+		bool is_number = i > begin && j > before_j - (before_i - begin) && (begin == 0 || !is_in_name(a.p[begin - 1]));
+		if (!is_number || (i == before_i && j == before_j))
+			return false;
+	}
+	return true;
 }

@@ -296,6 +296,37 @@ START_TEST(no_bytes_harm_a_glance)
 }
 END_TEST
 
+START_TEST(texts_that_differ_in_numbers_are_the_same)
+{
+	static const struct {
+		const char *a, *b;
+		bool is_same;
+	} all[] = {
+		{ "", "", true },
+		{ "SELECT 1", "SELECT 1", true },
+		{ "SELECT 1", "SELECT 12345678901", true },
+		{ "SELECT abalance FROM t WHERE aid = 12", "SELECT abalance FROM t WHERE aid = 3;", false },
+		{ "UPDATE t SET a = a + -47 WHERE b = 1", "UPDATE t SET a = a + -4 WHERE b = 19", true },
+		{ "SELECT 1.5", "SELECT 12.25", true },
+		{ "SELECT 1", "SELECT ", false },
+		{ "SELECT ", "SELECT 1", false },
+		{ "SELECT t1.a", "SELECT t2.a", false },
+		{ "SELECT $1", "SELECT $2", false },
+		{ "SELECT a1", "SELECT a12", false },
+		{ "SELECT \xc3" "1", "SELECT \xc3" "2", false },
+		{ "SELECT '2026-11-20'", "SELECT '2025-1-2'", true },
+		{ "SELECT 'pg_temp_3.a'", "SELECT 'pg_temp_4.a'", false },
+		{ "1", "23", true },
+		{ "SELECT 12 -- a", "SELECT 12 -- b", false },
+	};
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct view a = view_of_string(all[i].a), b = view_of_string(all[i].b);
+		ck_assert_msg(glance_is_same(a, b) == all[i].is_same, "%s | %s", all[i].a, all[i].b);
+		ck_assert_msg(glance_is_same(b, a) == all[i].is_same, "%s | %s", all[i].b, all[i].a);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -308,6 +339,7 @@ main(void)
 		a_text_too_long_to_be_read_is_looked_at_closer,
 		texts_that_differ_in_constants_have_the_same_shape,
 		other_texts_have_other_shapes,
+		texts_that_differ_in_numbers_are_the_same,
 		no_bytes_harm_a_glance,
 	};
 	return suite_run("sql/glance", rules, sizeof(rules) / sizeof(rules[0]));
