@@ -108,6 +108,12 @@ struct database {
 	bool is_paused, is_disabled;
 	uint64_t used_us;      /* when a client last came or went */
 	struct touches *touches; /* what its texts were seen to do to their sessions; NULL: nothing yet. Owned by the session layer */
+	struct {
+		uint64_t again_us; /* when the functions are looked into again; 0: at once */
+		uint32_t after;    /* the OID behind which to go on, as soon as may be; 0: it was done */
+		uint32_t found;    /* by the question that is under way */
+		bool is_failure_told;
+	} custom_names;          /* of settings: session/custom_names.h */
 	struct stats stats, before, before_that; /* now, and at the last two ends of a stats_period */
 	uint64_t before_us, before_that_us;
 };

@@ -48,6 +48,7 @@ enum question {
 	QUESTION_DISCARD,  /* DISCARD ALL: nobody knows what its client has left on it */
 	QUESTION_NAMES,    /* linked: does what its client's request names only read? session/repeat.h */
 	QUESTION_STATE,    /* linked: what does the session have? session/state.h */
+	QUESTION_CUSTOM_NAMES, /* which settings do functions name? session/custom_names.h */
 };
 
 struct server_login;
@@ -83,7 +84,7 @@ struct server {
 	uint32_t loose_syncs;      /* sent ahead of a COPY's data: ignored, or, if the COPY failed early, answered */
 	bool is_dying;             /* said FATAL; not used again */
 	bool question_failed;
-	bool is_abandoned;         /* its client left before the server could say what the session has, or was pinned */
+	bool is_abandoned;         /* what its clients left is not known: one left before the server could say, or was pinned */
 	bool is_soiled;            /* a client used it since it was last clean */
 	bool knows_role;           /* reports in_hot_standby */
 	uint8_t replication;       /* enum replication; not none: it is its client's own, from its opening on */

@@ -68,7 +68,8 @@ void touch_learn(struct server *s, struct database *d);
 /* ---- names of settings that are asked for by name: pg_settings does not show those with a dot ---- */
 
 enum { CUSTOM_NAMES_MAX = 100 };
-void touch_add_custom_name(struct database *d, const char *name); /* one more; beyond the ceiling it is dropped, and logged once */
+/* One more; beyond the ceiling it is dropped, and logged once. True: it was not known. */
+bool touch_add_custom_name(struct database *d, const char *name);
 /* Each name with its NUL, one behind the other. */
 struct view touch_custom_names(const struct database *d);
 

@@ -95,6 +95,7 @@ apply_databases(struct proxy *x, const struct config *now)
 		}
 		d->config = config;
 		d->is_auto = config->is_default;
+		d->custom_names.again_us = 0; /* an administrator who has made a function may not want to wait */
 	}
 	struct role *r, *next_r;
 	HASH_ITER(hh, x->roles, r, next_r)

@@ -15,6 +15,7 @@
 #include "pool/plan.h"
 #include "session/cancel.h"
 #include "session/client_login.h"
+#include "session/custom_names.h"
 #include "session/hold.h"
 #include "session/link.h"
 #include "session/state.h"
@@ -312,6 +313,8 @@ server_release(struct server *s)
 		proxy_dirty(x, p);
 	if (p->rules.max_db_connections > 0 || p->rules.max_user_connections > 0)
 		proxy_dirty_neighbours(x, p);
+	if (custom_names_are_due(s))
+		custom_names_ask(s);
 }
 
 /* The last answer to a question of ours is in. */
@@ -355,6 +358,13 @@ server_answered(struct server *s)
 	case QUESTION_ROLE:
 		if (!s->slot.is_standby) /* a server that was a primary is one as long as its sessions live */
 			report(s, SESSION_WRITABLE);
+		break;
+	case QUESTION_CUSTOM_NAMES:
+		if (s->status != 'I') {
+			server_close(s, FAULT_BY_SERVER, "it is in a transaction that nobody began");
+			return;
+		}
+		custom_names_answered(s);
 		break;
 	case QUESTION_NAMES: /* its client has left meanwhile */
 	case QUESTION_STATE:

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "session/client.h"
+#include "session/custom_names.h"
 #include "session/hold.h"
 #include "session/link.h"
 #include "session/lost.h"
@@ -69,6 +70,8 @@ read_own_row(struct server *s, const struct frame *f)
 		state_on_row(s, row.values);
 	else if (s->question == QUESTION_NAMES && s->link)
 		repeat_on_row(s->link, is_null ? NULL : &value);
+	else if (s->question == QUESTION_CUSTOM_NAMES)
+		custom_names_on_row(s, is_null ? NULL : &value);
 	else if (s->question == QUESTION_RECOVERY && is_null)
 		s->question_failed = true;
 	else if (s->question == QUESTION_RECOVERY)

@@ -87,21 +87,22 @@ has_name(struct view names, const char *name)
 	return false;
 }
 
-void
+bool
 touch_add_custom_name(struct database *d, const char *name)
 {
 	struct touches *t = touches_of(d);
 	if (strlen(name) >= 128 || has_name(buf_view(&t->custom_names), name))
-		return;
+		return false;
 	if (t->custom_count >= CUSTOM_NAMES_MAX) {
 		if (!t->is_full_told)
 			log_warning("session", "database %s: more than %d custom settings are set: \"%s\" and others are carried only for "
 			            "the transaction that names them", d->name, CUSTOM_NAMES_MAX, name);
 		t->is_full_told = true;
-		return;
+		return false;
 	}
 	t->custom_count++;
 	buf_add_string(&t->custom_names, name);
+	return true;
 }
 
 struct view

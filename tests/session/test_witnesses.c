@@ -291,7 +291,8 @@ main(void)
 	FILE *f = fopen(path, "w");
 	if (f == NULL)
 		return 1;
-	fprintf(f, "[clusters]\nmain = patroni=http://127.0.0.1:8001\n[databases]\napp = cluster=main\n[pgsluice]\nserver_tls_sslmode = disable\n"
+	fprintf(f, "[clusters]\nmain = patroni=http://127.0.0.1:8001\n[databases]\napp = cluster=main\n[pgsluice]\nsession_tracking = names\n"
+	           "server_tls_sslmode = disable\n"
 	           "http_port = 0\nauth_type = trust\nauth_users = \"app\" \"\"\nlisten_addr = 127.0.0.1\nlisten_port = 6432\nread_port = 6433\n");
 	fclose(f);
 	Suite *suite = suite_create("session/witnesses");
