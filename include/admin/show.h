@@ -3,7 +3,7 @@
  *
  * A row is a struct; a column says where in it its value is. The console, the status page and /metrics read the same rows.
  * PgBouncer's tables have the columns of its 1.25.2, in its order, of its types, and no other: tools read them by position
- * and by number. What we know beyond is in tables of our own, MEMBERS and CLUSTERS.
+ * and by number. What we know beyond is in tables of our own: MEMBERS, CLUSTERS, FAILOVERS, PINS.
  * Rows point into living objects: they are good until the next turn of the loop.
  */
 #ifndef ADMIN_SHOW_H
@@ -81,6 +81,7 @@ void show_data(const struct show_table *t, const void *row, struct view formats,
 extern const struct show_table show_version, show_config, show_state, show_mem;                 /* show_process.c */
 extern const struct show_table show_clients, show_servers, show_sockets, show_active_sockets, show_fds; /* show_connections.c */
 extern const struct show_table show_pools, show_databases, show_users, show_lists;              /* show_pools.c */
+extern const struct show_table show_pins;                                                       /* show_pins.c */
 extern const struct show_table show_stats, show_stats_totals, show_stats_averages, show_totals; /* show_stats.c */
 extern const struct show_table show_members, show_clusters;                                     /* show_clusters.c */
 extern const struct show_table show_failovers, show_switchover_check;                           /* show_failovers.c */

@@ -61,6 +61,9 @@ struct database_config {
 	int64_t                      server_lifetime_us;
 	int64_t                      query_wait_timeout_us;
 	enum pool_mode               pool_mode;
+	enum pinning                 pinning;
+	int                          max_pinned_servers;
+	int64_t                      pin_idle_timeout_us;
 	enum load_balance_hosts      load_balance_hosts;
 	const char                  *connect_query;
 	const char                  *client_encoding; /* these four go into the server's startup packet */
@@ -74,6 +77,9 @@ struct database_config {
 struct user_config {
 	const char    *name;
 	enum pool_mode pool_mode;
+	enum pinning   pinning;
+	int            max_pinned_servers;
+	int64_t        pin_idle_timeout_us;
 	int            pool_size;
 	int            reserve_pool_size;
 	int            max_user_connections;
@@ -157,6 +163,9 @@ bool config_list_next(const char **at, struct view *item);
 /* What holds for one database and one user: the user's entry goes before the database's, and that before the settings. */
 struct pool_rules {
 	enum pool_mode pool_mode;
+	enum pinning   pinning;
+	int            max_pinned_servers;
+	uint64_t       pin_idle_timeout_us;
 	int            pool_size; /* 0: no limit, here and below */
 	int            min_pool_size;
 	int            reserve_pool_size;

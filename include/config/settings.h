@@ -55,9 +55,11 @@ enum channel_binding {
 
 enum tls_dheparams { TLS_DHEPARAMS_NONE, TLS_DHEPARAMS_AUTO, TLS_DHEPARAMS_LEGACY };
 
-/* Where reads of the read-only port go when no replica is fit. */
 enum aborted_sqlstate { ABORTED_40001, ABORTED_57P01 };
 enum session_tracking { TRACKING_OFF, TRACKING_NAMES, TRACKING_AUTO, TRACKING_ALWAYS };
+/* What becomes of what a session has and no other server could be given. */
+enum pinning { PINNING_UNSET = -1 /* only in database_config and user_config */, PINNING_AUTO, PINNING_REFUSE, PINNING_OFF };
+/* Where reads of the read-only port go when no replica is fit. */
 enum read_fallback { READ_FALLBACK_LEADER, READ_FALLBACK_HOLD, READ_FALLBACK_REFUSE };
 
 enum patroni_tls_verify { PATRONI_TLS_VERIFY_FULL, PATRONI_TLS_VERIFY_CA, PATRONI_TLS_VERIFY_NONE };
@@ -101,6 +103,8 @@ struct settings {
 	uint64_t        max_replica_lag_bytes; /* 0: no limit */
 	uint64_t        max_replica_delay_us;  /* 0: no limit */
 	enum session_tracking session_tracking;
+	enum pinning    pinning;
+	int             max_pinned_servers; /* 0: no limit */
 	enum read_fallback read_fallback;
 	enum aborted_sqlstate failover_aborted_sqlstate;
 
@@ -151,6 +155,7 @@ struct settings {
 	uint64_t client_idle_timeout_us;
 	uint64_t client_login_timeout_us;
 	uint64_t idle_transaction_timeout_us;
+	uint64_t pin_idle_timeout_us;
 	uint64_t transaction_timeout_us;
 	uint64_t suspend_timeout_us;
 
@@ -291,11 +296,12 @@ const char *setting_preset_value(const struct setting *row, bool is_pgbouncer, c
 
 bool setting_is_equal(const struct setting *row, const struct settings *a, const struct settings *b);
 
-extern const struct setting_word pool_mode_words[], read_fallback_words[], sslmode_words[], channel_binding_words[],
+extern const struct setting_word pool_mode_words[], pinning_words[], read_fallback_words[], sslmode_words[], channel_binding_words[],
 	patroni_tls_verify_words[];
 
 /* The word of an enum's value, for messages: pool_mode_name(POOL_MODE_SESSION) is "session". */
 const char *pool_mode_name(enum pool_mode mode);
+const char *pinning_name(enum pinning pinning);
 const char *auth_type_name(enum auth_type type);
 const char *sslmode_name(enum sslmode mode);
 

@@ -50,6 +50,7 @@ struct slot {
 	uint64_t born_us;       /* login begun; then, login done */
 	uint64_t free_us;       /* since when it is idle */
 	uint64_t asked_us;      /* when its role was last asked for while it was idle */
+	const void *wears;      /* idle: its session's parameters, to be compared only. It may be out of date, so it is a hint */
 };
 
 /* A client in the queue; embedded in struct client. */
@@ -58,6 +59,7 @@ struct waiter {
 	uint64_t since_us;
 	enum lane lane;
 	bool needs_own;    /* no slot that exists will do: one is opened for it alone */
+	const void *wears; /* as in struct slot */
 };
 
 /* The slots of one pool on one member. */
@@ -94,6 +96,7 @@ struct stats {
 	uint64_t transaction_us, query_us, wait_us;
 	uint64_t client_parses, server_parses, binds;
 	uint64_t client_logins;
+	uint64_t pins, pin_us; /* clients that began to keep their server; for how long, those that are done */
 	uint64_t state_questions, param_syncs; /* asked what a session has; given another session's settings */
 };
 
@@ -140,6 +143,8 @@ struct pool {
 	struct pool_member *at[CLUSTER_MEMBERS_MAX]; /* by member id; NULL until first needed */
 	uint32_t clients;        /* logged in or logging in to this pool */
 	uint32_t servers;
+	uint32_t pinned;         /* of its clients keep their server beyond the transaction: session/pins.h */
+	uint64_t pins_told_us, pins_warned_us; /* when the log last said that something can't be kept; that all servers are */
 	bool was_asked[LANES];   /* a client of this lane was here: min_pool_size counts where it went. Not one for itself */
 	uint64_t lifetime_us;    /* when a slot was last closed for its age: they go one by one */
 	uint64_t unused_us;      /* since when it has had neither clients nor servers; 0: it has, or nobody asks */
@@ -177,7 +182,12 @@ waiter_is_waiting(const struct waiter *w)
  * A slot that may be linked right now for this lane, or NULL. The hot path: when nobody waits ahead. The slot stays
  * idle until the caller links it. Notes where a connection would be wanted in pool_member.wants_open.
  */
-struct slot *pool_take(struct pool *p, enum lane lane, uint64_t check_delay_us, bool round_robin, uint64_t now_us);
+struct pool_wish {
+	uint64_t now_us, check_delay_us; /* one idle for longer than that has to be checked first: it is not taken */
+	bool round_robin;
+	const void *wears;               /* as slot.wears: rather one that has the same; NULL: any */
+};
+struct slot *pool_take(struct pool *p, enum lane lane, const struct pool_wish *w);
 
 /* Slots of this member that have been idle since before this moment have to be asked first; 0: none. */
 uint64_t pool_doubt_us(const struct pool_member *at);

@@ -99,7 +99,8 @@ struct client {
 	struct database *database; /* NULL before login and on the console */
 	struct role *role;         /* who it logged in as */
 	uint32_t linked_count;
-	uint16_t pins;             /* enum pin: it keeps its server */
+	uint16_t pins;             /* enum pin: it keeps its server; session/pins.c only */
+	uint16_t pins_told;        /* what it was told that it can't keep */
 	uint32_t unnamed_shape, unnamed_touches; /* struct touch of the unnamed statement */
 	uint64_t pinned_us;        /* since when; 0: it is not */
 	struct ip_address address; /* that of its socket, or the one that its PROXY header carries */

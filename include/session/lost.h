@@ -19,7 +19,7 @@
 /* What is known. What is not known is set as it is worst: LOST_EXECUTES and LOST_MAY_END set, all that helps unset. */
 enum lost_sign {
 	LOST_TORN     = 1 << 0,  /* half a message of the server's has been passed on */
-	LOST_SESSION  = 1 << 1,  /* pool_mode = session: the server was the session */
+	LOST_SESSION  = 1 << 1,  /* pinned, or pool_mode = session: the server was the session */
 	LOST_BLOCK    = 1 << 2,  /* inside a transaction block */
 	LOST_FAILED   = 1 << 3,  /* a failed one */
 	LOST_OWED     = 1 << 4,  /* the client waits for an answer */

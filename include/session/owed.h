@@ -45,6 +45,7 @@ struct owed_item {
 	bool is_duplicate;           /* PARSE of a name that the client has: the error will name ours, and must name this one */
 	bool is_state;               /* QUERY of our own: what the session has (session/state.h) */
 	bool is_void;                /* CLOSE of our own: the server does not hold the statement, skipping this brings nothing back */
+	uint16_t refused;            /* PARSE or QUERY: not what the client sent, but what fails in its place; enum pin */
 	struct named *named;         /* PARSE: what the client may now call it. CLOSE: what it may not any more. A reference */
 	struct statement *statement; /* PARSE: what the server will hold. CLOSE of our own: what not any more. A reference */
 };

@@ -45,7 +45,7 @@ enum question {
 	QUESTION_ROLE,     /* a bare Sync: was it promoted? */
 	QUESTION_ROLLBACK, /* its client left a transaction behind */
 	QUESTION_RESET,    /* server_reset_query */
-	QUESTION_DISCARD,  /* DISCARD ALL: nobody knows what its client has left on it */
+	QUESTION_DISCARD,  /* what its client has left on it is taken away: session/pins.h */
 	QUESTION_NAMES,    /* linked: does what its client's request names only read? session/repeat.h */
 	QUESTION_STATE,    /* linked: what does the session have? session/state.h */
 	QUESTION_CUSTOM_NAMES, /* which settings do functions name? session/custom_names.h */
@@ -84,7 +84,7 @@ struct server {
 	uint32_t loose_syncs;      /* sent ahead of a COPY's data: ignored, or, if the COPY failed early, answered */
 	bool is_dying;             /* said FATAL; not used again */
 	bool question_failed;
-	bool is_abandoned;         /* what its clients left is not known: one left before the server could say, or was pinned */
+	bool cleans_all;           /* QUESTION_DISCARD: by DISCARD ALL */
 	bool is_soiled;            /* a client used it since it was last clean */
 	bool knows_role;           /* reports in_hot_standby */
 	uint8_t replication;       /* enum replication; not none: it is its client's own, from its opening on */
@@ -95,6 +95,7 @@ struct server {
 	uint32_t touch_shapes[6];  /* of texts that may have done it unseen: session/touch.h */
 	uint8_t touch_shape_count;
 	bool is_touched_later;     /* pinned: something ran since it was last asked */
+	uint32_t left;             /* enum pin, and LEFT_SETTINGS: what its last client has left there */
 	struct buf touch_names;    /* of settings that texts have named, each with its NUL */
 	struct state_asked *asked; /* the question is under way: session/state.c; NULL: none is */
 

@@ -48,8 +48,9 @@ bool state_is_awaited(const struct server *s);
 /* The answer is not in yet, and it is known that something was touched: lost with its server, it can't be told any more. */
 bool state_is_missed(const struct server *s);
 void state_on_row(struct server *s, struct view values); /* of a DataRow of the answer: for row_next_value() */
-/* Its ReadyForQuery; error: NULL, or what the server said instead. They may part now. */
-void state_answered(struct server *s, const char *error);
+/* Its ReadyForQuery; error: NULL, or what the server said instead. They may part now. False: its client was ended for it. */
+bool state_answered(struct server *s, const char *error);
+uint32_t state_asked_about(const struct server *s); /* enum touch_bit; 0: nothing is asked */
 void state_free(struct server *s);
 
 /* Once a second, of a client that is pinned and at rest: was it released meanwhile? */

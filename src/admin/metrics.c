@@ -15,6 +15,7 @@
 #include "base/heap.h"
 #include "session/auth_query.h"
 #include "session/client.h"
+#include "session/pins.h"
 #include "session/proxy.h"
 #include "session/statement.h"
 
@@ -374,6 +375,56 @@ add_clients(const struct proxy *x, struct buf *out)
 	}
 }
 
+/* ---- clients that keep their server ---- */
+
+static void
+add_pinned(const struct proxy *x, struct buf *out)
+{
+	add_head(out, "pgsluice_pinned_clients", GAUGE,
+	         "Clients that keep their server connection, by reason; who has several is counted for each");
+	list_each(&x->pools, n, after)
+	{
+		const struct pool *p = node_owner(n, struct pool, node);
+		for (uint32_t i = 0; p->pinned > 0 && i < PINS; i++) {
+			uint32_t count = pins_now(p, 1u << i, NULL);
+			if (count == 0)
+				continue;
+			add_label(out, "pgsluice_pinned_clients{database=\"", p->database->name);
+			add_label(out, "\",user=\"", p->role->name);
+			add_label(out, "\",reason=\"", pin_name((enum pin)(1u << i)));
+			buf_addf(out, "\"} %" PRIu32 "\n", count);
+		}
+	}
+	add_head(out, "pgsluice_pinned_servers", GAUGE, "Server connections that their clients keep, by pool");
+	list_each(&x->pools, n, after)
+	{
+		const struct pool *p = node_owner(n, struct pool, node);
+		add_label(out, "pgsluice_pinned_servers{database=\"", p->database->name);
+		add_label(out, "\",user=\"", p->role->name);
+		buf_addf(out, "\"} %" PRIu32 "\n", p->pinned);
+	}
+}
+
+static void
+add_pin_totals(const struct proxy *x, struct buf *out)
+{
+	add_head(out, "pgsluice_pins_total", COUNTER, "Times that a client began to keep its server connection, by database");
+	for (const struct database *d = x->databases; d; d = d->hh.next) {
+		add_label(out, "pgsluice_pins_total{database=\"", d->name);
+		buf_addf(out, "\"} %" PRIu64 "\n", d->stats.pins);
+	}
+	add_head(out, "pgsluice_pin_seconds_total", COUNTER, "For how long clients have kept them, by database");
+	for (const struct database *d = x->databases; d; d = d->hh.next) {
+		uint64_t us = d->stats.pin_us;
+		list_each(&d->pools, n, after)
+			pins_now(node_owner(n, struct pool, of_database), UINT32_MAX, &us);
+		add_label(out, "pgsluice_pin_seconds_total{database=\"", d->name);
+		buf_addf(out, "\"} ");
+		add_seconds(out, us);
+		buf_addf(out, "\n");
+	}
+}
+
 /* ---- the process ---- */
 
 #define PROCESS(name, field, help) { "pgsluice_" name "_total", help, offsetof(struct proxy_counters, field) }
@@ -530,6 +581,8 @@ metrics_write(struct proxy *x, struct buf *out)
 	add_tables(x, out);
 	add_counters(x, out);
 	add_logins(x, out);
+	add_pinned(x, out);
+	add_pin_totals(x, out);
 	add_own(x, out);
 	add_auth_query(x, out);
 	add_certificates(x, out);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "session/client.h"
 #include "session/hold.h"
+#include "session/pins.h"
 #include "session/proxy.h"
 #include "session/server.h"
 #include "session/switchover.h"
@@ -114,11 +115,16 @@ fill_servers(struct show_rows *out, const struct proxy *x, const struct cluster_
 		struct obstacle_row *row = add(out, load, is_busy ? DELAYS : ENDS);
 		snprintf(row->who, sizeof(row->who), "%s %s/%s", c ? client_tag(c) : server_tag(s), s->pool->database->name,
 		         s->pool->role->name);
-		snprintf(row->what, sizeof(row->what), "%s",
-		         s->replication      ? "a replication connection"
-		         : !is_busy           ? "keeps its server connection (pool_mode = session)"
-		         : s->status == 'I'  ? "a statement runs"
-		                             : "a transaction is open");
+		struct text what = TEXT_IN(row->what);
+		if (!is_busy && c->pins) {
+			text_add(&what, "keeps its server connection: ");
+			pins_add_names(&what, c->pins);
+		} else {
+			text_add(&what, s->replication     ? "a replication connection"
+			                : !is_busy         ? "keeps its server connection (pool_mode = session)"
+			                : s->status == 'I' ? "a statement runs"
+			                                   : "a transaction is open");
+		}
 		row->seconds = (clock_now_us() - (s->linked_us ? s->linked_us : s->since_us)) / SECOND_US;
 	}
 }

@@ -129,6 +129,9 @@ config_pool_rules(const struct config *config, const struct database_config *dat
 
 	return (struct pool_rules){
 		.pool_mode = (enum pool_mode)first_set((int)u->pool_mode, (int)d->pool_mode, (int)s->pool_mode),
+		.pinning = (enum pinning)first_set((int)u->pinning, (int)d->pinning, (int)s->pinning),
+		.max_pinned_servers = first_set(u->max_pinned_servers, d->max_pinned_servers, s->max_pinned_servers),
+		.pin_idle_timeout_us = first_time(u->pin_idle_timeout_us, d->pin_idle_timeout_us, s->pin_idle_timeout_us),
 		.pool_size = first_set(u->pool_size, d->pool_size, s->default_pool_size),
 		.min_pool_size = first_set(d->min_pool_size, -1, s->min_pool_size),
 		.reserve_pool_size = first_set(u->reserve_pool_size, d->reserve_pool_size, s->reserve_pool_size),

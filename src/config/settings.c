@@ -75,6 +75,13 @@ static const struct setting_word session_trackings[] = {
 	{ 0 },
 };
 
+const struct setting_word pinning_words[] = {
+	{ "auto", PINNING_AUTO, NULL },
+	{ "refuse", PINNING_REFUSE, NULL },
+	{ "off", PINNING_OFF, NULL },
+	{ 0 },
+};
+
 const struct setting_word read_fallback_words[] = {
 	{ "leader", READ_FALLBACK_LEADER, NULL },
 	{ "hold", READ_FALLBACK_HOLD, NULL },
@@ -366,6 +373,20 @@ const struct setting setting_rows[] = {
 	          "that it follows its client and nobody else meets it. names: those that name such state (SET, PREPARE, LISTEN, CREATE "
 	          "TEMP ...). auto: also what does it unseen, in functions and triggers, by its effect, the first times that a statement "
 	          "runs. always: after each transaction that does more than begin and end. off: never, as PgBouncer.", },
+	{ .name = "pinning",
+	  .group = "Pooling",
+	  .type = SETTING_ENUM, .at = offsetof(struct settings, pinning), .words = pinning_words,
+	  .preset = "auto", .applies = APPLIES_ON_RELOAD,
+	  .text = "In the modes transaction and statement, what becomes of temporary tables, session-level advisory locks, WITH HOLD "
+	          "cursors, LOAD and what else lives in one server process. auto: the client keeps its server until they are gone (SHOW "
+	          "PINS). refuse: statements that name them are refused (0A000). off: they end with the transaction. Where a function "
+	          "makes them unseen they end with the transaction in both, with a warning. Needs session_tracking.", },
+	{ .name = "max_pinned_servers",
+	  .group = "Pooling",
+	  .type = SETTING_INT, .at = offsetof(struct settings, max_pinned_servers),
+	  .preset = "0", .applies = APPLIES_ON_RELOAD,
+	  .text = "Server connections per pool that clients may keep for what is there (pinning = auto). Who would be the next is cut at the "
+	          "end of its transaction. 0 for no limit.", },
 	{ .name = "pool_idle_timeout",
 	  .group = "Pooling",
 	  .type = SETTING_DURATION_US, .at = offsetof(struct settings, pool_idle_timeout_us),
@@ -506,6 +527,11 @@ const struct setting setting_rows[] = {
 	  .type = SETTING_DURATION_US, .at = offsetof(struct settings, idle_transaction_timeout_us),
 	  .preset = "0", .applies = APPLIES_ON_RELOAD,
 	  .text = "A client that is idle inside of a transaction for longer is cut.", },
+	{ .name = "pin_idle_timeout",
+	  .group = "Timeouts (0 for none)",
+	  .type = SETTING_DURATION_US, .at = offsetof(struct settings, pin_idle_timeout_us),
+	  .preset = "0", .applies = APPLIES_ON_RELOAD,
+	  .text = "A client that keeps its server connection (pinning = auto) and is idle between transactions for longer is cut.", },
 	{ .name = "transaction_timeout",
 	  .group = "Timeouts (0 for none)",
 	  .type = SETTING_DURATION_US, .at = offsetof(struct settings, transaction_timeout_us),
@@ -901,6 +927,12 @@ const char *
 pool_mode_name(enum pool_mode mode)
 {
 	return word_of(pool_mode_words, (int)mode);
+}
+
+const char *
+pinning_name(enum pinning pinning)
+{
+	return word_of(pinning_words, (int)pinning);
 }
 
 const char *

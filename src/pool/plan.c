@@ -225,8 +225,9 @@ plan_lane(struct pool *p, enum lane lane, const struct plan_view *v, uint64_t *a
 		return (struct plan){ .act = PLAN_NOTHING };
 	struct waiter *w = node_owner(first, struct waiter, node);
 	bool checks = v->settings->server_check_query[0] != '\0';
-	struct slot *s = pool_take(p, lane, checks ? v->settings->server_check_delay_us : UINT64_MAX,
-	                           v->settings->server_round_robin, v->now_us);
+	struct slot *s = pool_take(p, lane, &(struct pool_wish){
+		.now_us = v->now_us, .check_delay_us = checks ? v->settings->server_check_delay_us : UINT64_MAX,
+		.round_robin = v->settings->server_round_robin, .wears = w->wears });
 	if (s)
 		return (struct plan){ .act = PLAN_LINK, .waiter = w, .slot = s };
 

@@ -143,20 +143,28 @@ slot_is_fit(const struct slot *s, bool for_write, uint64_t doubt_us, uint64_t ch
 	return now_us - s->free_us <= check_delay_us;
 }
 
-/* The idle slot of this member to take next: the last used one, or with round robin the one free for longest. */
+/*
+ * The idle slot of this member to take next: the last used one, or with round robin the one free for longest. Of the few that were
+ * used last, rather one whose session is already as the client's is: nothing has to be set there.
+ */
 static struct slot *
-member_take(const struct pool_member *at, bool for_write, uint64_t check_delay_us, bool round_robin, uint64_t now_us)
+member_take(const struct pool_member *at, const struct pool_wish *w, bool for_write)
 {
+	enum { LOOKED_AT = 8 };
 	const struct list *idle = &at->slots[SLOT_IDLE];
 	uint64_t doubt_us = pool_doubt_us(at);
-	struct node *n = round_robin ? list_last(idle) : list_first(idle);
-	while (n) {
+	struct node *n = w->round_robin ? list_last(idle) : list_first(idle);
+	struct slot *first = NULL;
+	for (unsigned looked = 0; n && (first == NULL || looked < LOOKED_AT); looked++) {
 		struct slot *s = node_owner(n, struct slot, node);
-		if (slot_is_fit(s, for_write, doubt_us, check_delay_us, now_us))
-			return s;
-		n = round_robin ? (n->prev == &idle->head ? NULL : n->prev) : list_next(idle, n);
+		if (slot_is_fit(s, for_write, doubt_us, w->check_delay_us, w->now_us)) {
+			if (w->round_robin || w->wears == NULL || s->wears == w->wears)
+				return s;
+			first = first ? first : s;
+		}
+		n = w->round_robin ? (n->prev == &idle->head ? NULL : n->prev) : list_next(idle, n);
 	}
-	return NULL;
+	return first;
 }
 
 /* Where there is nothing to choose from: the leader, or a single host. NULL: route_choose() has to be asked. */
@@ -170,13 +178,13 @@ only_choice(const struct cluster_load *load, enum lane lane)
 }
 
 struct slot *
-pool_take(struct pool *p, enum lane lane, uint64_t check_delay_us, bool round_robin, uint64_t now_us)
+pool_take(struct pool *p, enum lane lane, const struct pool_wish *w)
 {
 	struct cluster_load *load = p->database->load;
 	const struct topology *t = load->topology;
 	const struct member *only = only_choice(load, lane);
 	if (only && p->at[only->id]) {
-		struct slot *s = member_take(p->at[only->id], lane == LANE_WRITE && !t->is_plain, check_delay_us, round_robin, now_us);
+		struct slot *s = member_take(p->at[only->id], w, lane == LANE_WRITE && !t->is_plain);
 		if (s)
 			return s;
 	}
@@ -194,7 +202,7 @@ pool_take(struct pool *p, enum lane lane, uint64_t check_delay_us, bool round_ro
 			return NULL;
 		uint16_t id = t->member[r.index].id;
 		struct pool_member *at = pool_at(p, id);
-		struct slot *s = member_take(at, lane == LANE_WRITE && !t->is_plain, check_delay_us, round_robin, now_us);
+		struct slot *s = member_take(at, w, lane == LANE_WRITE && !t->is_plain);
 		if (s) {
 			if (lane == LANE_READ || t->is_plain)
 				route_note(&load->recent, id);

@@ -15,6 +15,7 @@
 #include "session/client.h"
 #include "session/link.h"
 #include "session/lost.h"
+#include "session/pins.h"
 #include "session/repeat.h"
 #include "session/server.h"
 #include "session/state.h"
@@ -51,13 +52,15 @@ client_need_server(struct client *c)
 	c->query_us = c->request_us;
 	if (list_is_empty(&p->waiting[c->lane]) && !proxy_is_paused(x) && !p->database->is_paused) {
 		uint64_t check_us = set->server_check_query[0] ? set->server_check_delay_us : UINT64_MAX;
-		struct slot *slot = pool_take(p, c->lane, check_us, set->server_round_robin, clock_now_us());
+		struct slot *slot = pool_take(p, c->lane, &(struct pool_wish){
+			.now_us = c->request_us, .check_delay_us = check_us, .round_robin = set->server_round_robin, .wears = c->params });
 		if (slot) {
 			link_join(c, server_of_slot(slot));
 			client_enter(c, CLIENT_LINKED, "server is free");
 			return FLOW_MORE;
 		}
 	}
+	c->waiter.wears = c->params;
 	pool_wait(p, &c->waiter, c->lane, clock_now_us());
 	proxy_dirty(x, p);
 	client_enter(c, CLIENT_WAITING, "no server is free");
@@ -128,6 +131,28 @@ is_watched(const struct client *c)
 	       c->proxy->config->settings.session_tracking != TRACKING_OFF;
 }
 
+/* What this text names can't be had here (pinning = refuse), or 0: enum pin. */
+static uint32_t
+refused_of(const struct client *c, const struct sql_facts *facts)
+{
+	return facts && c->pool->rules.pinning == PINNING_REFUSE ? pins_named(facts) : 0;
+}
+
+/* What fails goes in the place of a message: the server's transaction fails as it must, and in its turn. */
+static void
+send_refused(struct client *c, const struct frame *f, struct view all, struct owed_item item, const char *name)
+{
+	struct buf b = { 0 };
+	if (item.what == OWED_PARSE)
+		request_parse(&b, name, VIEW(PINS_REFUSED_TEXT), (struct view){ 0 });
+	else
+		request_query(&b, PINS_REFUSED_TEXT);
+	owe(c, item);
+	stream_put(&c->link->stream, buf_view(&b));
+	drop(c, f, all);
+	buf_free(&b);
+}
+
 enum { TEXT_WHOLE_MAX = 32 * 1024 }; /* of a longer text the server is told while it arrives: it may do anything */
 
 /* The string at the front of a message's body, as far as it has arrived. */
@@ -149,17 +174,25 @@ client_run_query(struct client *c, const struct frame *f, struct view all)
 		return flow;
 	if (is_in_copy(c))
 		return client_protocol_error(c, "Query message during COPY from the client");
+	uint32_t refused = 0;
 	if (is_watched(c)) {
 		const struct sql_facts *facts;
 		struct touch t = touch_judge(c, text_of(f->body, frame_is_whole(f)), frame_is_whole(f), &facts);
-		touch_note(c, t, facts);
+		refused = refused_of(c, facts);
+		if (!refused)
+			touch_note(c, t, facts);
 	}
-	owe(c, (struct owed_item){ .what = OWED_QUERY });
+	struct owed_item item = { .what = OWED_QUERY, .refused = (uint16_t)refused };
 	if (!c->link->owed.is_skipping) { /* a simple query drops the unnamed statement */
 		buf_free(&c->unnamed);
 		c->unnamed_on = 0;
 	}
 	c->link->unnamed_of = 0;
+	if (refused) {
+		send_refused(c, f, all, item, NULL);
+		return FLOW_MORE;
+	}
+	owe(c, item);
 	forward(c, f, all);
 	return FLOW_MORE;
 }
@@ -241,10 +274,17 @@ client_parse_named(struct client *c, const struct frame *f, const struct parse_m
 {
 	struct server *s = c->link;
 	struct statement *st = statement_get(parse, c->params);
-	if (!st->is_judged && is_watched(c)) {
+	if (is_watched(c) && (!st->is_judged || c->pool->rules.pinning == PINNING_REFUSE)) {
 		const struct sql_facts *facts;
 		st->touch = touch_judge(c, parse->query, true, &facts);
 		st->is_judged = true;
+		uint32_t refused = refused_of(c, facts);
+		if (refused) {
+			statement_unref(st);
+			send_refused(c, f, (struct view){ .n = f->size }, (struct owed_item){ .what = OWED_PARSE, .refused = (uint16_t)refused },
+			             PINS_REFUSED_NAME);
+			return FLOW_MORE;
+		}
 	}
 	if (must_wait(c, parse->name, st)) {
 		statement_unref(st);
@@ -315,9 +355,11 @@ client_run_parse(struct client *c, const struct frame *f, struct view all)
 		return client_protocol_error(c, "Parse message during COPY from the client");
 	if (must_be_whole && !is_unnamed)
 		return client_parse_named(c, f, &parse);
+	uint32_t refused = 0;
 	if (is_watched(c) && is_unnamed) {
 		const struct sql_facts *facts;
 		struct touch t = touch_judge(c, must_be_whole ? parse.query : (struct view){ 0 }, must_be_whole, &facts);
+		refused = refused_of(c, facts);
 		c->unnamed_touches = t.bits;
 		c->unnamed_shape = t.shape;
 	}
@@ -327,7 +369,12 @@ client_run_parse(struct client *c, const struct frame *f, struct view all)
 			buf_add(&c->unnamed, all);
 		unnamed_is_here(c);
 	}
-	owe(c, (struct owed_item){ .what = OWED_PARSE, .is_unnamed = is_unnamed });
+	struct owed_item item = { .what = OWED_PARSE, .is_unnamed = is_unnamed, .refused = (uint16_t)refused };
+	if (refused) {
+		send_refused(c, f, all, item, "");
+		return FLOW_MORE;
+	}
+	owe(c, item);
 	forward(c, f, all);
 	return FLOW_MORE;
 }

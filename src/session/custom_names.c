@@ -1,5 +1,6 @@
 /* session/custom_names.c - names of settings that only functions know; see the header. */
 #include "session/custom_names.h"
+#include "session/pins.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +90,7 @@ soil_servers(struct proxy *x, const struct database *d)
 	{
 		struct server *s = node_owner(n, struct server, node);
 		if (s->pool->database == d && s->is_soiled)
-			s->is_abandoned = true;
+			s->left |= LEFT_SETTINGS;
 	}
 }
 
@@ -130,7 +131,7 @@ custom_names_answered(struct server *s)
 	list_each(&s->proxy->servers, n, after)
 	{
 		struct server *other = node_owner(n, struct server, node);
-		if (other->pool->database == d && other->is_abandoned && other->state == SERVER_IDLE)
+		if (other->pool->database == d && other->left && other->state == SERVER_IDLE)
 			server_release(other);
 	}
 }

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "session/cancel.h"
+#include "session/pins.h"
 #include "session/replication.h"
 #include "session/state.h"
 #include "session/touch.h"
@@ -132,8 +133,7 @@ link_break(struct server *s)
 	c->linked_count++;
 	c->query_us = 0;
 	c->is_stalled = c->in_is_data = false;
-	c->pins = 0;
-	c->pinned_us = 0;
+	pins_drop(c);
 	c->link = NULL;
 	s->link = NULL;
 }
@@ -149,7 +149,9 @@ link_abandon(struct client *c)
 		return;
 	}
 	bool is_torn = c->in_left > 0 && c->in_goes;
-	s->is_abandoned |= c->pins || s->asked;
+	s->left |= c->pins;
+	s->touched |= state_asked_about(s); /* the answer will be nobody's */
+	pins_drop(c);
 	account(c, s);
 	c->link = NULL;
 	s->link = NULL;

@@ -23,7 +23,7 @@ const struct lost_row lost_rows[] = {
 	/* The client waits for the rest of a message that nobody has. Whatever we said would be read as its rest. */
 	{ "half an answer", S(TORN), 0, LOST_CUT_SHORT },
 	/* Prepared statements, temporary tables, settings: they were the server's, and no other server has them. */
-	{ "session pooling", S(SESSION), 0, LOST_CUT },
+	{ "a session that is its server's", S(SESSION), 0, LOST_CUT },
 
 	/* ---- inside a transaction block ---- */
 
@@ -113,7 +113,7 @@ lost_sign_name(enum lost_sign sign)
 		const char *name;
 	} names[] = {
 		{ LOST_TORN, "half a message was passed on" },
-		{ LOST_SESSION, "pool_mode = session" },
+		{ LOST_SESSION, "pinned, or pool_mode = session" },
 		{ LOST_BLOCK, "in a transaction" },
 		{ LOST_FAILED, "in a failed one" },
 		{ LOST_OWED, "an answer is due" },

@@ -18,6 +18,7 @@
 #include "session/custom_names.h"
 #include "session/hold.h"
 #include "session/link.h"
+#include "session/pins.h"
 #include "session/state.h"
 #include "session/touch.h"
 #include "wire/request.h"
@@ -139,6 +140,22 @@ server_open(struct proxy *x, struct pool *p, uint16_t member_id, struct client *
 	server_login_begin(s);
 }
 
+/* What of its session can't be had from another server. */
+static void
+describe_loss(const struct client *c, const char *why, char *out, size_t room)
+{
+	char reasons[160];
+	struct text what = TEXT_IN(reasons), text = text_in(out, room);
+	if (c->pins) {
+		pins_add_names(&what, c->pins);
+		text_addf(&text, "%s. The session was kept on this server for what can't be rebuilt: %s.", why, reasons);
+	} else if (c->pool->rules.pool_mode == POOL_MODE_SESSION) {
+		text_addf(&text, "%s. With pool_mode = session the server is the session: what it held can't be rebuilt.", why);
+	} else {
+		text_addf(&text, "%s. It had not yet told what the last transaction has left in the session.", why);
+	}
+}
+
 static void
 tell_client(struct client *c, const struct server *s, enum fault_by by, const char *why)
 {
@@ -147,12 +164,12 @@ tell_client(struct client *c, const struct server *s, enum fault_by by, const ch
 		                                .text = "terminating replication connection", .detail = why });
 		return;
 	}
-	bool is_unknown = !owed_is_empty(&s->owed) && c->state == CLIENT_LINKED;
-	bool was_session = c->pool->rules.pool_mode == POOL_MODE_SESSION && c->state == CLIENT_LINKED;
-	char detail[300];
+	bool is_linked = c->state == CLIENT_LINKED;
+	bool is_unknown = s->owed.count > (s->asked ? 1 : 0) && is_linked; /* what we have asked ourselves is in flight for nobody */
+	bool was_session = is_linked && (client_keeps_server(c) || state_is_missed(s));
+	char detail[500];
 	if (was_session)
-		snprintf(detail, sizeof(detail), "%s. With pool_mode = session the server is the session: what it held can't be rebuilt.",
-		         why);
+		describe_loss(c, why, detail, sizeof(detail));
 	struct fault f = {
 		.by = FAULT_BY_SERVER,
 		.sqlstate = was_session  ? SQLSTATE_ADMIN_SHUTDOWN
@@ -163,7 +180,7 @@ tell_client(struct client *c, const struct server *s, enum fault_by by, const ch
 		.hint = is_unknown ? "Whether the statement in flight took effect is not known: check before you repeat it."
 		                   : NULL,
 	};
-	if (s->is_dying) { /* it said FATAL, and the client has read that already */
+	if (s->is_dying && (s->is_goodbye_told || c->pins == 0)) { /* it said FATAL, and the client has read that already */
 		client_close(c, FAULT_BY_SERVER, why);
 		return;
 	}
@@ -263,11 +280,17 @@ needs_reset(const struct server *s)
 	       (set->server_reset_query_always || s->pool->rules.pool_mode == POOL_MODE_SESSION);
 }
 
-/* What its last client has left on it is not known: it left before the server could say. */
-static bool
-is_uncertain(const struct server *s)
+/* What its last client has left on it goes, or it does. */
+static void
+clean(struct server *s)
 {
-	return (s->touched || s->is_abandoned) && s->pool->rules.pool_mode != POOL_MODE_SESSION;
+	struct buf sql = { 0 };
+	const char *why = NULL;
+	if (pins_clean(s, &sql, &why))
+		server_ask(s, QUESTION_DISCARD, (const char *)sql.p);
+	else
+		server_close(s, FAULT_BY_PROXY, why);
+	buf_free(&sql);
 }
 
 void
@@ -293,8 +316,8 @@ server_release(struct server *s)
 		server_close(s, FAULT_BY_PROXY, why);
 		return;
 	}
-	if (is_uncertain(s)) {
-		server_ask(s, QUESTION_DISCARD, "DISCARD ALL");
+	if (pins_are_left(s) && p->rules.pool_mode != POOL_MODE_SESSION) {
+		clean(s);
 		return;
 	}
 	if (needs_reset(s)) {
@@ -307,6 +330,7 @@ server_release(struct server *s)
 		buf_free(&s->kept);
 	if (s->state != SERVER_IDLE)
 		server_enter(s, SERVER_IDLE, "free");
+	s->slot.wears = s->params;
 	slot_enter(&s->slot, s->slot.at, SLOT_IDLE, clock_now_us());
 	s->question = QUESTION_NONE;
 	if (pool_waiting(p) > 0)
@@ -340,13 +364,17 @@ server_answered(struct server *s)
 			server_close(s, FAULT_BY_SERVER,
 			             s->question == QUESTION_CHECK   ? "server_check_query failed"
 			             : s->question == QUESTION_RESET ? "server_reset_query failed"
-			                                             : "DISCARD ALL failed");
+			                                             : "what its client has left could not be taken away");
 			return;
 		}
-		if (s->question != QUESTION_CHECK) {
-			s->is_soiled = s->is_abandoned = false;
+		if (s->question == QUESTION_RESET) {
+			s->is_soiled = false;
+			s->left = 0;
 			touch_forget(s);
 			params_replace(&s->params, params_without_unreported(s->params));
+		} else if (s->question == QUESTION_DISCARD) {
+			s->is_soiled &= !s->cleans_all;
+			pins_cleaned(s);
 		}
 		break;
 	case QUESTION_ROLLBACK:

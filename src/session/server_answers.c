@@ -18,6 +18,7 @@
 #include "session/hold.h"
 #include "session/link.h"
 #include "session/lost.h"
+#include "session/pins.h"
 #include "session/repeat.h"
 #include "session/replication.h"
 #include "session/server.h"
@@ -272,8 +273,8 @@ server_run_ready(struct server *s, const struct frame *f, struct view all)
 			params_replace(&s->params, params_ref(s->params_wanted));
 		params_replace(&s->params_wanted, NULL);
 	}
-	if (is_state)
-		state_answered(s, s->question_failed ? s->why_dying : NULL);
+	if (is_state && !state_answered(s, s->question_failed ? s->why_dying : NULL))
+		return s->state != SERVER_CLOSED;
 	if (s->link && s->link->state != CLIENT_LINKED) {
 		if (s->link->state == CLIENT_LEARNING)
 			client_login_learned(s->link, s->why_state, s->question_failed ? s->why_dying : NULL);
@@ -399,7 +400,7 @@ static bool
 may_outlive(const struct client *c)
 {
 	return c->state == CLIENT_LEARNING || c->state == CLIENT_CHECKING ||
-	       (c->state == CLIENT_LINKED && !client_keeps_server(c));
+	       (c->state == CLIENT_LINKED && (c->pins || !client_keeps_server(c)));
 }
 
 static bool
@@ -453,6 +454,11 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 	bool goes = s->link != NULL;
 	if (first->is_duplicate && goes && first->named && strcmp(s->why_state, SQLSTATE_DUPLICATE_STATEMENT) == 0) {
 		send_duplicate_error(s->link, first->named->name);
+		goes = false;
+	}
+	if (first->refused && goes && strcmp(s->why_state, PINS_REFUSED_SQLSTATE) == 0) {
+		pins_refuse(s->link, first->refused);
+		s->has_spoken = true;
 		goes = false;
 	}
 	if (goes && frame_is_whole(f) && send_reworded(s->link, f, &e)) {

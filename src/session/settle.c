@@ -15,6 +15,7 @@
 #include "session/hold.h"
 #include "session/link.h"
 #include "session/peers.h"
+#include "session/pins.h"
 #include "session/probe.h"
 #include "session/replication.h"
 #include "session/role_keys.h"
@@ -206,6 +207,45 @@ time_out(struct client *c, const char *sqlstate, const char *text)
 	client_fail(c, &(struct fault){ .by = FAULT_BY_PROXY, .sqlstate = sqlstate, .text = text });
 }
 
+enum { HOLDERS_ROOM = 700 };
+
+static void
+wait_is_over(struct client *c)
+{
+	char detail[HOLDERS_ROOM + 50], holders[HOLDERS_ROOM];
+	struct text text = TEXT_IN(holders);
+	bool is_pinned = pins_add_holders(&text, c->pool);
+	snprintf(detail, sizeof(detail), "No server connection became free in time.%s%s", is_pinned ? " " : "",
+	         is_pinned ? holders : "");
+	client_fail(c, &(struct fault){ .by = FAULT_BY_PROXY, .sqlstate = SQLSTATE_CANNOT_CONNECT_NOW,
+	                                .text = "query_wait_timeout", .detail = detail, .hint = is_pinned ? pins_hint : NULL });
+}
+
+static void
+tell_wait(struct client *c)
+{
+	char holders[HOLDERS_ROOM];
+	struct text text = TEXT_IN(holders);
+	struct buf b = { 0 };
+	bool is_pinned = pins_add_holders(&text, c->pool);
+	reply_notice(&b, "NOTICE", &(struct fault){ .sqlstate = SQLSTATE_OK,
+	                                            .text = "waiting for a server connection (query_wait_notify)",
+	                                            .detail = is_pinned ? holders : NULL, .hint = is_pinned ? pins_hint : NULL });
+	client_send(c, buf_view(&b));
+	buf_free(&b);
+}
+
+static void
+pin_is_idle(struct client *c)
+{
+	char reasons[160], detail[240];
+	struct text text = TEXT_IN(reasons);
+	pins_add_names(&text, c->pins);
+	snprintf(detail, sizeof(detail), "The client kept its server connection for: %s.", reasons);
+	client_fail(c, &(struct fault){ .by = FAULT_BY_PROXY, .sqlstate = SQLSTATE_IDLE_SESSION_TIMEOUT,
+	                                .text = "pin_idle_timeout", .detail = detail });
+}
+
 static void
 client_on_second(struct client *c)
 {
@@ -252,14 +292,12 @@ client_on_second(struct client *c)
 		if (hold_refuse_late(c, rules.failover_hold_timeout_us))
 			return;
 		if (is_over(hold_wait_since_us(c), rules.query_wait_timeout_us)) {
-			client_fail(c, &(struct fault){ .by = FAULT_BY_PROXY, .sqlstate = SQLSTATE_CANNOT_CONNECT_NOW,
-			                                .text = "query_wait_timeout",
-			                                .detail = "No server connection became free in time." });
+			wait_is_over(c);
 		} else if (x->state == PROXY_STOPPING_SERVERS || x->state == PROXY_STOPPING) {
 			time_out(c, SQLSTATE_ADMIN_SHUTDOWN, "server shutting down");
 		} else if (!c->tells_wait && c->state == CLIENT_WAITING && is_over(c->waiter.since_us, set->query_wait_notify_us)) {
 			c->tells_wait = true;
-			client_notice(c, SQLSTATE_OK, "waiting for a server connection (query_wait_notify)", NULL);
+			tell_wait(c);
 		}
 		return;
 	case CLIENT_LEARNING:
@@ -292,6 +330,8 @@ client_on_second(struct client *c)
 			time_out(c, SQLSTATE_ADMIN_SHUTDOWN, "server shutting down");
 		else if (is_over(s->request_us, rules.client_idle_timeout_us))
 			time_out(c, SQLSTATE_IDLE_SESSION_TIMEOUT, "client_idle_timeout");
+		else if (c->pins && is_over(s->linked_us, rules.pin_idle_timeout_us)) /* since its last ReadyForQuery */
+			pin_is_idle(c);
 		return;
 	}
 	if (is_over(s->linked_us, rules.transaction_timeout_us))
@@ -402,6 +442,7 @@ proxy_on_second(void *context)
 	names_on_second(x);
 	auth_query_on_second(x);
 	pools_upkeep(x, NULL);
+	pins_on_second(x);
 	roll_stats(x);
 	proxy_refresh_users(x);
 	access_on_second(&x->access);

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "session/client.h"
 #include "session/link.h"
+#include "session/pins.h"
 #include "session/server.h"
 #include "session/touch.h"
 #include "sql/literal.h"
@@ -46,20 +47,6 @@ struct state_asked {
 	bool is_spoilt;   /* a row that makes no sense, or too many */
 	struct buf rows;  /* of settings: kind, name, NUL, value, NUL */
 };
-
-static const char *const pin_names[PINS] = {
-	"temporary objects", "advisory locks", "WITH HOLD cursors", "LOAD", "setseed()", "replication origin",
-	"currval() or lastval()", "PREPARE", "LISTEN", "unknown",
-};
-
-const char *
-pin_name(enum pin pin)
-{
-	for (unsigned i = 0; i < PINS; i++)
-		if (pin == 1u << i)
-			return pin_names[i];
-	return "nothing";
-}
 
 /* ---- the question ---- */
 
@@ -183,6 +170,12 @@ bool
 state_is_missed(const struct server *s)
 {
 	return s->asked && (s->asked->touched & ~(uint32_t)TOUCH_MAY);
+}
+
+uint32_t
+state_asked_about(const struct server *s)
+{
+	return s->asked ? s->asked->touched : 0;
 }
 
 void
@@ -347,34 +340,6 @@ pins_for_good(uint32_t touched)
 }
 
 static void
-add_pin_names(struct text *out, uint32_t pins)
-{
-	for (unsigned i = 0; i < PINS; i++)
-		if (pins & 1u << i)
-			text_addf(out, "%s%s", out->n ? ", " : "", pin_names[i]);
-}
-
-static void
-pin(struct client *c, uint32_t pins)
-{
-	if (pins == c->pins)
-		return;
-	char reasons[160];
-	struct text text = TEXT_IN(reasons);
-	add_pin_names(&text, pins);
-	if (pins)
-		log_info(client_tag(c), "pinned to server %u: %s", c->link->id, reasons);
-	else
-		log_info(client_tag(c), "released from server %u after %.1f s", c->link->id,
-		         (double)(clock_now_us() - c->pinned_us) / (double)SECOND_US);
-	if (c->pins == 0)
-		c->pinned_us = clock_now_us();
-	c->pins = (uint16_t)pins;
-	if (pins == 0)
-		c->pinned_us = 0;
-}
-
-static void
 apply(struct server *s)
 {
 	struct client *c = s->link;
@@ -388,22 +353,23 @@ apply(struct server *s)
 		params_replace(&s->params, truth);
 		params_replace(&c->params, want);
 	}
-	if (pins && s->params != c->params && owed_is_empty(&s->owed)) /* they do not part: nobody else sets it right */
-		link_set_params(s);
 	if (has_changed && (a->touched & TOUCH_MAY) && !(a->touched & ~(uint32_t)TOUCH_MAY))
 		touch_learn(s, s->pool->database);
-	pin(c, pins);
+	pins_found(c, pins);
+	if (c->pins && s->params != c->params && owed_is_empty(&s->owed)) /* they do not part: nobody else sets it right */
+		link_set_params(s);
 }
 
-void
+bool
 state_answered(struct server *s, const char *error)
 {
 	struct client *c = s->link;
+	bool was_pinned = c && c->pins;
 	must(s->asked);
 	if (c && (error || s->asked->is_spoilt || s->status != 'I')) {
 		log_warning(client_tag(c), "what its session has could not be asked: %s; it keeps server %u",
 		            error ? error : "the answer makes no sense", s->id);
-		pin(c, c->pins | PIN_UNKNOWN);
+		pins_found(c, c->pins | PIN_UNKNOWN | pins_for_good(s->asked->touched)); /* all is asked again a second later */
 	} else if (c) {
 		apply(s);
 	}
@@ -411,6 +377,7 @@ state_answered(struct server *s, const char *error)
 	s->question = QUESTION_NONE;
 	s->question_failed = false;
 	state_free(s);
+	return !c || !c->pins || was_pinned || !pins_enforce(c);
 }
 
 void

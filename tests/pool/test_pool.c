@@ -51,9 +51,16 @@ START_TEST(the_queue_is_in_order_of_arrival_for_each_lane)
 END_TEST
 
 static struct slot *
+take_as(enum lane lane, bool round_robin, const void *wears)
+{
+	return pool_take(&w.pool, lane, &(struct pool_wish){ .now_us = w.view.now_us, .round_robin = round_robin, .wears = wears,
+	                                                     .check_delay_us = w.settings.server_check_delay_us });
+}
+
+static struct slot *
 take(enum lane lane, bool round_robin)
 {
-	return pool_take(&w.pool, lane, w.settings.server_check_delay_us, round_robin, w.view.now_us);
+	return take_as(lane, round_robin, NULL);
 }
 
 START_TEST(the_slot_used_last_is_taken_first_or_last_with_round_robin)
@@ -71,6 +78,32 @@ START_TEST(the_slot_used_last_is_taken_first_or_last_with_round_robin)
 }
 END_TEST
 
+START_TEST(of_the_slots_used_last_one_that_is_as_the_client_is_taken)
+{
+	static const int mine, other;
+	world_begin();
+	struct slot *far = world_slot(&w.pool, 0, SLOT_IDLE);
+	far->wears = &mine;
+	struct slot *s = NULL;
+	for (int i = 0; i < 8; i++) {
+		s = world_slot(&w.pool, 0, SLOT_IDLE);
+		s->wears = &other;
+	}
+	struct slot *last = s;
+	ck_assert_ptr_eq(take_as(LANE_WRITE, false, &mine), last); /* no further than eight are looked at */
+	struct slot *near = node_owner(list_last(&w.pool.at[0]->slots[SLOT_IDLE])->prev, struct slot, node);
+	near->wears = &mine;
+	ck_assert_ptr_eq(take_as(LANE_WRITE, false, &mine), near);
+	near->is_close_needed = true;
+	ck_assert_ptr_eq(take_as(LANE_WRITE, false, &mine), last);
+	near->is_close_needed = false;
+	ck_assert_ptr_eq(take_as(LANE_WRITE, false, &other), last);
+	ck_assert_ptr_eq(take(LANE_WRITE, false), last);
+	ck_assert_ptr_eq(take_as(LANE_WRITE, true, &other), far); /* round robin is round robin */
+	world_end();
+}
+END_TEST
+
 START_TEST(a_slot_that_was_idle_for_long_is_not_taken_unasked)
 {
 	world_begin();
@@ -79,7 +112,8 @@ START_TEST(a_slot_that_was_idle_for_long_is_not_taken_unasked)
 	ck_assert_ptr_eq(take(LANE_WRITE, false), s);
 	w.view.now_us++;
 	ck_assert_ptr_null(take(LANE_WRITE, false));
-	ck_assert_ptr_eq(pool_take(&w.pool, LANE_WRITE, UINT64_MAX, false, w.view.now_us), s); /* no check query */
+	ck_assert_ptr_eq(pool_take(&w.pool, LANE_WRITE, &(struct pool_wish){ .now_us = w.view.now_us, .check_delay_us = UINT64_MAX }),
+	                 s); /* no check query */
 	world_end();
 }
 END_TEST
@@ -155,6 +189,7 @@ main(void)
 		counts_follow_the_slots_through_all_states,
 		the_queue_is_in_order_of_arrival_for_each_lane,
 		the_slot_used_last_is_taken_first_or_last_with_round_robin,
+		of_the_slots_used_last_one_that_is_as_the_client_is_taken,
 		a_slot_that_was_idle_for_long_is_not_taken_unasked,
 		writes_go_to_the_leader_by_a_session_that_is_none_of_a_standby,
 		reads_are_spread_over_replicas_and_fall_back_to_what_is_there,

@@ -18,8 +18,8 @@ static const struct {
 } cases[] = {
 	{ "half an answer", S(TORN) | S(OWED) | S(SPOKEN), LOST_CUT_SHORT },
 	{ "half an answer", S(TORN) | S(SESSION), LOST_CUT_SHORT },
-	{ "session pooling", S(SESSION), LOST_CUT },
-	{ "session pooling", S(SESSION) | S(OWED) | S(KEPT) | S(HARMLESS), LOST_CUT },
+	{ "a session that is its server's", S(SESSION), LOST_CUT },
+	{ "a session that is its server's", S(SESSION) | S(OWED) | S(KEPT) | S(HARMLESS), LOST_CUT },
 	{ "in a transaction, between two requests", S(BLOCK) | S(KEPT), LOST_LATER },
 	{ "in a transaction, between two requests", S(BLOCK) | S(OPEN) | S(SPOKEN), LOST_LATER },
 	{ "in a transaction, between two requests", S(BLOCK) | S(OPEN) | S(SPOKEN) | S(MAY_END) | S(SKIPPING), LOST_LATER },
