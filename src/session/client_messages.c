@@ -360,7 +360,7 @@ client_run_parse(struct client *c, const struct frame *f, struct view all)
 		const struct sql_facts *facts;
 		struct touch t = touch_judge(c, must_be_whole ? parse.query : (struct view){ 0 }, must_be_whole, &facts);
 		refused = refused_of(c, facts);
-		c->unnamed_touches = t.bits;
+		c->unnamed_touches = refused ? 0 : t.bits;
 		c->unnamed_shape = t.shape;
 	}
 	if (translates(c) && !c->link->owed.is_skipping) {
