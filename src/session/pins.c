@@ -292,7 +292,7 @@ static const struct {
 	{ TOUCH_SEQUENCES, PIN_SEQUENCES, "DISCARD SEQUENCES;" },
 };
 
-/* Nothing undoes these: DISCARD ALL neither. The first goes by another seed. */
+/* Nothing undoes these: DISCARD ALL neither. A seed goes by another one. */
 #define LEFT_BY_SEED(s) (((s)->touched & TOUCH_SEED) || ((s)->left & PIN_SEED))
 
 bool
