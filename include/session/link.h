@@ -11,6 +11,8 @@
 void link_join(struct client *c, struct server *s);
 /* The same for a server that stays its client's, when the client is to have other parameters than it has. */
 void link_set_params(struct server *s);
+/* A Query of our own, in front of what the client sends next. */
+void link_say(struct server *s, const char *sql);
 /* The transaction is over and nothing is owed. */
 void link_part(struct server *s);
 /* A server that was lent for a login; its client is idle already. */

@@ -40,6 +40,7 @@ enum server_state {
 enum question {
 	QUESTION_NONE,
 	QUESTION_CONNECT,  /* connect_query */
+	QUESTION_BASE,     /* what connect_query has set */
 	QUESTION_RECOVERY, /* pg_is_in_recovery(), where the server does not report in_hot_standby */
 	QUESTION_CHECK,    /* server_check_query */
 	QUESTION_ROLE,     /* a bare Sync: was it promoted? */
@@ -89,6 +90,7 @@ struct server {
 	bool knows_role;           /* reports in_hot_standby */
 	uint8_t replication;       /* enum replication; not none: it is its client's own, from its opening on */
 	uint32_t unnamed_of;       /* id of the client whose unnamed statement it holds; 0: nobody's */
+	uint32_t sequences_of;     /* id of the client that lastval() and currval() tell of: who was linked last */
 	uint32_t cancels;          /* cancel requests to it under way */
 	struct holdings holdings;
 	uint32_t touched;          /* enum touch_bit: what it will have to be asked when the link is at rest */

@@ -52,6 +52,8 @@ struct touch {
 /* What this text may touch. facts: with bits beyond TOUCH_MAY, what was read; good until the next question to the cache. */
 struct touch touch_judge(struct client *c, struct view text, bool is_whole, const struct sql_facts **facts);
 
+/* A text of a linked client is about to be sent: what its server has to be told in front of it. */
+void touch_before(struct client *c, struct touch t);
 /*
  * A text of a linked client is to run now: notes on the server what it will have to be asked. facts: NULL if they were not
  * read, or are not needed.
@@ -72,6 +74,9 @@ enum { CUSTOM_NAMES_MAX = 100 };
 bool touch_add_custom_name(struct database *d, const char *name);
 /* Each name with its NUL, one behind the other. */
 struct view touch_custom_names(const struct database *d);
+
+/* Has any text of this database read currval() or lastval()? Then what they tell is taken from a server before another uses it. */
+bool touch_reads_sequences(const struct database *d);
 
 void touch_database_free(struct database *d);
 

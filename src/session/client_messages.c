@@ -179,8 +179,10 @@ client_run_query(struct client *c, const struct frame *f, struct view all)
 		const struct sql_facts *facts;
 		struct touch t = touch_judge(c, text_of(f->body, frame_is_whole(f)), frame_is_whole(f), &facts);
 		refused = refused_of(c, facts);
-		if (!refused)
+		if (!refused) {
+			touch_before(c, t);
 			touch_note(c, t, facts);
+		}
 	}
 	struct owed_item item = { .what = OWED_QUERY, .refused = (uint16_t)refused };
 	if (!c->link->owed.is_skipping) { /* a simple query drops the unnamed statement */
@@ -360,6 +362,7 @@ client_run_parse(struct client *c, const struct frame *f, struct view all)
 		const struct sql_facts *facts;
 		struct touch t = touch_judge(c, must_be_whole ? parse.query : (struct view){ 0 }, must_be_whole, &facts);
 		refused = refused_of(c, facts);
+		touch_before(c, t);
 		c->unnamed_touches = refused ? 0 : t.bits;
 		c->unnamed_shape = t.shape;
 	}
@@ -424,6 +427,7 @@ note_statement(struct client *c, const char *name, struct touch t)
 {
 	const struct sql_facts *facts = NULL;
 	struct view text, types;
+	touch_before(c, t);
 	if ((t.bits & ~(uint32_t)TOUCH_MAY) && client_statement(c, name, &text, &types))
 		facts = sql_facts_of(c->proxy->sql_cache, text);
 	touch_note(c, t, facts);

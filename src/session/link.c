@@ -22,21 +22,28 @@
 #include "wire/request.h"
 
 void
+link_say(struct server *s, const char *sql)
+{
+	struct buf b = { 0 };
+	request_query(&b, sql);
+	stream_put(&s->stream, buf_view(&b)); /* leaves with what the client sends: no round trip of its own */
+	owed_push(&s->owed, (struct owed_item){ .what = OWED_QUERY, .to = OWED_TO_NOBODY });
+	s->unnamed_of = 0;
+	buf_free(&b);
+}
+
+void
 link_set_params(struct server *s)
 {
 	struct client *c = s->link;
-	struct buf sql = { 0 }, b = { 0 };
+	struct buf sql = { 0 };
 	if (params_difference(s->params, c->params, &sql)) {
 		buf_add_u8(&sql, '\0');
-		request_query(&b, (const char *)sql.p);
-		stream_put(&s->stream, buf_view(&b)); /* leaves with what the client sends: no round trip of its own */
-		owed_push(&s->owed, (struct owed_item){ .what = OWED_QUERY, .to = OWED_TO_NOBODY });
-		s->unnamed_of = 0;
+		link_say(s, (const char *)sql.p);
 		/* What the server does not report we have to remember ourselves. */
 		params_replace(&s->params_wanted, params_ref(c->params));
 		c->pool->database->stats.param_syncs++;
 	}
-	buf_free(&b);
 	buf_free(&sql);
 }
 
@@ -61,6 +68,8 @@ link_join(struct client *c, struct server *s)
 		stream_pause(&s->stream);
 	if (s->stream.is_blocked) /* data of a COPY that failed may still be on their way */
 		stream_pause(&c->stream);
+	if (s->sequences_of != c->id && touch_reads_sequences(s->pool->database))
+		link_say(s, "DISCARD SEQUENCES"); /* currval() and lastval() tell nobody of another's */
 	if (c->params && s->params != c->params)
 		link_set_params(s);
 }
@@ -102,6 +111,7 @@ link_part(struct server *s)
 {
 	struct client *c = s->link;
 	account(c, s);
+	s->sequences_of = c->id;
 	c->link = NULL;
 	s->link = NULL;
 	if (s->stream.is_paused)

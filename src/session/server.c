@@ -351,6 +351,11 @@ server_answered(struct server *s)
 			log_warning(server_tag(s), "connect_query failed: %s", s->why_dying);
 		server_login_next(s);
 		return;
+	case QUESTION_BASE:
+		if (s->question_failed)
+			log_warning(server_tag(s), "what connect_query has set can't be read: %s", s->why_dying);
+		server_login_next(s);
+		return;
 	case QUESTION_RECOVERY:
 		if (s->question_failed)
 			server_close(s, FAULT_BY_SERVER, "it does not tell whether it is in recovery");

@@ -57,6 +57,25 @@ pass(struct server *s, const struct frame *f, struct view all, bool goes)
 	s->in_goes = goes;
 }
 
+/* A setting that connect_query has made: every client begins with it. */
+static void
+read_base_row(struct server *s, struct view name, struct view rest)
+{
+	struct view value;
+	bool is_null;
+	struct buf b = { 0 };
+	if (!row_next_value(&rest, &value, &is_null) || is_null)
+		return;
+	buf_add(&b, name);
+	buf_add_u8(&b, '\0');
+	buf_add(&b, value);
+	buf_add_u8(&b, '\0');
+	const char *text = (const char *)b.p;
+	if (!params_is_reported(s->params, text) && !param_is_fact(text))
+		params_replace(&s->params, params_with(s->params, text, text + strlen(text) + 1, false));
+	buf_free(&b);
+}
+
 /* Of a row that answers a question of ours, the first value. */
 static void
 read_own_row(struct server *s, const struct frame *f)
@@ -69,6 +88,8 @@ read_own_row(struct server *s, const struct frame *f)
 		s->question_failed = true;
 	else if (is_state)
 		state_on_row(s, row.values);
+	else if (s->question == QUESTION_BASE && !is_null)
+		read_base_row(s, value, row.values);
 	else if (s->question == QUESTION_NAMES && s->link)
 		repeat_on_row(s->link, is_null ? NULL : &value);
 	else if (s->question == QUESTION_CUSTOM_NAMES)

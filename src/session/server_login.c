@@ -33,7 +33,7 @@ struct server_login {
 	bool has_scram;
 	uint32_t teachings; /* the role's, when what is known of its password was shown */
 	bool is_authenticated;
-	bool asked_recovery, ran_connect_query;
+	bool asked_recovery, ran_connect_query, asked_base;
 	struct buf facts; /* ParameterStatus messages for those who log in to this pool */
 };
 
@@ -584,6 +584,11 @@ server_login_next(struct server *s)
 	if (connect_query && !l->ran_connect_query) {
 		l->ran_connect_query = true;
 		server_ask(s, QUESTION_CONNECT, connect_query);
+		return;
+	}
+	if (connect_query && !l->asked_base && s->pool->rules.pool_mode != POOL_MODE_SESSION) {
+		l->asked_base = true;
+		server_ask(s, QUESTION_BASE, "SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session'");
 		return;
 	}
 	reach_done(&l->reach);

@@ -312,7 +312,8 @@ wanted_of(struct client *c, const struct server *s, struct params *truth)
 	while (a->sections & ASK_SETTINGS && c->params_at_login && params_next(c->params_at_login, &at, &login)) {
 		const char *fresh = base ? params_value(base, login.name) : NULL;
 		const char *is = params_value(truth, login.name);
-		if ((fresh && strcmp(fresh, login.value) == 0) || (is && strcmp(is, login.value) == 0) || is_set(&a->rows, login.name))
+		bool is_server_own = login.is_reported && fresh && strcmp(fresh, login.value) == 0;
+		if (is_server_own || (is && strcmp(is, login.value) == 0) || is_set(&a->rows, login.name))
 			continue;
 		params_replace(&want, params_with(want, login.name, login.value, login.is_reported));
 		if (login.is_reported)

@@ -7,6 +7,7 @@
 #include "base/heap.h"
 #include "base/log.h"
 #include "session/client.h"
+#include "session/link.h"
 #include "session/server.h"
 #include "sql/cache.h"
 #include "sql/glance.h"
@@ -26,6 +27,7 @@ struct touches {
 	struct buf custom_names;
 	uint32_t custom_count;
 	bool is_full_told;
+	bool reads_sequences;
 };
 
 static struct touches *
@@ -109,6 +111,35 @@ struct view
 touch_custom_names(const struct database *d)
 {
 	return d->touches ? buf_view(&d->touches->custom_names) : (struct view){ 0 };
+}
+
+bool
+touch_reads_sequences(const struct database *d)
+{
+	return d->touches && d->touches->reads_sequences;
+}
+
+/* Nothing of its transaction has been sent yet. */
+static bool
+is_at_beginning(const struct server *s)
+{
+	for (uint32_t i = 0; i < s->owed.count; i++)
+		if (owed_at(&s->owed, i)->to != OWED_TO_NOBODY)
+			return false;
+	return s->status == 'I' && !s->owed.is_open;
+}
+
+void
+touch_before(struct client *c, struct touch t)
+{
+	struct server *s = c->link;
+	if (!(t.bits & TOUCH_SEQUENCES))
+		return;
+	struct touches *known = touches_of(s->pool->database);
+	/* For the first time here. In a transaction that began before, they may be its own. */
+	if (!known->reads_sequences && s->sequences_of != c->id && is_at_beginning(s))
+		link_say(s, "DISCARD SEQUENCES");
+	known->reads_sequences = true;
 }
 
 /* ---- a text ---- */

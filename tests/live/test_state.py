@@ -164,3 +164,29 @@ def test_the_same_bytes_in_another_encoding_are_another_statement(front: Sluice)
             connection.prepare_threshold = 0
             text = "SELECT 'é'".encode("utf-8").decode("utf-8" if connection is utf8 else "latin-1")
             assert value(connection, text) == expected
+
+
+def test_sequences_tell_nobody_of_another_s_values(front: Sluice) -> None:
+    with front.connect() as one, front.connect() as other:
+        one.execute("CREATE SEQUENCE IF NOT EXISTS counted")
+        for _ in range(4):
+            one.execute("SELECT nextval('counted')")
+        for _ in range(4):
+            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+                other.execute("SELECT lastval()")
+        # who has asked once is given what it asks for
+        for _ in range(4):
+            drawn = value(other, "SELECT nextval('counted')")
+            value(one, "SELECT nextval('counted')")
+            assert value(other, "SELECT lastval()") == drawn
+            assert value(other, "SELECT currval('counted')") == drawn
+
+
+def test_what_connect_query_sets_is_everybody_s(sluices: Start, backend: str) -> None:
+    front = sluices(databases={"app": backend + " connect_query='SET work_mem = ''9MB'''"}, default_pool_size=2,
+                    server_round_robin=1)
+    with front.connect() as one, front.connect() as other:
+        for _ in range(3):
+            one.execute("SET enable_seqscan = off")
+            assert value(one, "SHOW work_mem") == value(other, "SHOW work_mem") == "9MB"
+            other.execute("DISCARD ALL")
