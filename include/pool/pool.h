@@ -114,6 +114,7 @@ struct database {
 	struct {
 		uint64_t again_us; /* when the functions are looked into again; 0: at once */
 		uint32_t after;    /* the OID behind which to go on, as soon as may be; 0: it was done */
+		uint32_t asked_after; /* the same, of the question that is under way */
 		uint32_t found;    /* by the question that is under way */
 		bool is_failure_told;
 	} custom_names;          /* of settings: session/custom_names.h */

@@ -1,12 +1,12 @@
 /* session/custom_names.c - names of settings that only functions know; see the header. */
 #include "session/custom_names.h"
-#include "session/pins.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "session/pins.h"
 #include "session/server.h"
 #include "session/touch.h"
 
@@ -69,6 +69,7 @@ custom_names_ask(struct server *s)
 	struct database *d = s->pool->database;
 	struct buf sql = { 0 };
 	custom_names_query(d->custom_names.after, &sql);
+	d->custom_names.asked_after = d->custom_names.after;
 	/* Should the server be lost, or another one be free meanwhile, this is enough for now. */
 	d->custom_names.after = 0;
 	d->custom_names.found = 0;
@@ -104,7 +105,9 @@ custom_names_on_row(struct server *s, const struct view *value)
 	memcpy(name, value->p, value->n);
 	name[value->n] = '\0';
 	if (name[0] >= '0' && name[0] <= '9') {
-		d->custom_names.after = (uint32_t)strtoul(name, NULL, 10);
+		uint32_t after = (uint32_t)strtoul(name, NULL, 10);
+		if (after > d->custom_names.asked_after) /* else it would go on for ever */
+			d->custom_names.after = after;
 	} else if (touch_add_custom_name(d, name)) {
 		log_debug("session", "database %s: a function names the setting %s", d->name, name);
 		d->custom_names.found++;
