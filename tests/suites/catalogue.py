@@ -1,8 +1,12 @@
 """catalogue.py - which suites there are."""
 
 import golang
+import regress
+import tools
 
 SUITES = {
     "pq": golang.Pq,
     "pgx": golang.Pgx,
+    "regress": regress.Regress,
+    "tools": tools.Tools,
 }

@@ -60,6 +60,7 @@ class Suite:
     packages: list[str] = []
     databases: list[str] = []
     settings: Mapping[str, Any] = {"server_round_robin": 1, "min_pool_size": 4}
+    fresh = False  # each run has a PostgreSQL of its own
 
     def __init__(self, stage: "Stage", name: str, only: Pattern[str] | None) -> None:
         self.stage = stage
@@ -83,24 +84,46 @@ class Suite:
 
 
 class Stage:
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, build: Path) -> None:
         self.place = place
-        self.postgres = Postgres(place, wal_level="logical", max_wal_senders=4, max_connections=200, track_functions="none")
-        with self.postgres.connect() as connection:
+        self.build = build
+        rules = [f"host all {user} 127.0.0.0/8 {how}" for user, how in ASKED.items()]
+        self.rules = "\n".join([*rules, "host all all 127.0.0.0/8 trust", "local all all trust",
+                                "host replication all 127.0.0.0/8 trust"]) + "\n"
+        self._shared: Postgres | None = None
+        self.postgres: Postgres  # of the run
+
+    def _new_postgres(self, **parameters: Any) -> Postgres:
+        postgres = Postgres(self.place, max_connections=200, **parameters)
+        with postgres.connect() as connection:
             connection.execute(f"CREATE ROLE {SUPERUSER} SUPERUSER LOGIN REPLICATION")
             for name, how in ASKED.items():
                 connection.execute(f"SET password_encryption = '{'md5' if how == 'md5' else 'scram-sha-256'}'")
                 connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")
-        rules = [f"host all {user} 127.0.0.0/8 {how}" for user, how in ASKED.items()]
-        self.rules = "\n".join([*rules, "host all all 127.0.0.0/8 trust", "local all all trust",
-                                "host replication all 127.0.0.0/8 trust"]) + "\n"
-        place.write(self.postgres.data / "pg_hba.conf", self.rules)
-        self.postgres.sql("SELECT pg_reload_conf()")
+        self.place.write(postgres.data / "pg_hba.conf", self.rules)
+        postgres.sql("SELECT pg_reload_conf()")
+        return postgres
 
     def run(self, suite: Suite, through: bool, label: str) -> Results:
+        if suite.fresh:
+            self.postgres = self._new_postgres()
+            try:
+                return self._run(suite, through, label)
+            finally:
+                self.postgres.stop()
+        if not self._shared:
+            self._shared = self._new_postgres(wal_level="logical")
+        self.postgres = self._shared
+        return self._run(suite, through, label)
+
+    def stop(self) -> None:
+        if self._shared:
+            self._shared.stop()
+
+    def _run(self, suite: Suite, through: bool, label: str) -> Results:
         for name in suite.databases:
             self.postgres.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-            self.postgres.sql(f"CREATE DATABASE {name} OWNER {SUPERUSER} TEMPLATE template0")
+            self.postgres.sql(f"CREATE DATABASE {name} OWNER {SUPERUSER} TEMPLATE template0 LOCALE 'C'")
         logs = self.place.make_dir(label)
         direct = Target(HOST, self.postgres.port, self.postgres.dir, logs, False)
         suite.fill(direct)
