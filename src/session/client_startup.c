@@ -136,6 +136,23 @@ client_login_on_tls(struct client *c)
 		       "received direct SSL connection request without ALPN protocol negotiation extension");
 }
 
+/* What is asked for twice is what is asked for last. */
+static void
+drop_pair(struct buf *pairs, const char *name)
+{
+	struct buf left = { 0 };
+	for (size_t at = 0; at < pairs->n;) {
+		const char *other = (const char *)pairs->p + at;
+		const char *value = other + strlen(other) + 1;
+		size_t n = (size_t)(value + strlen(value) + 1 - other);
+		if (strcasecmp(other, name) != 0)
+			buf_add(&left, view_of((const uint8_t *)other, n));
+		at += n;
+	}
+	buf_free(pairs);
+	*pairs = left;
+}
+
 /* Keep a parameter for a server to judge. False: refused. */
 static bool
 keep_param(struct client *c, const char *name, const char *value)
@@ -153,6 +170,7 @@ keep_param(struct client *c, const char *name, const char *value)
 	}
 	if (config_list_has(set->ignore_startup_parameters, name))
 		return true;
+	drop_pair(&l->pairs, name);
 	for (const char *s = name; *s; s++)
 		buf_add_u8(&l->pairs, (uint8_t)tolower((unsigned char)*s));
 	buf_add_u8(&l->pairs, 0);
@@ -196,12 +214,25 @@ keep_replication(struct client *c, const char *value)
 	return false;
 }
 
+/* What stands in `options` comes first, wherever it stands in the packet: a parameter of its own replaces it, as in PostgreSQL. */
+static bool
+read_options(struct client *c, struct view params)
+{
+	const char *name, *value;
+	while (startup_next_param(&params, &name, &value))
+		if (strcmp(name, "options") == 0 && !keep_options(c, value))
+			return false;
+	return true;
+}
+
 static bool
 read_params(struct client *c, struct view params)
 {
 	struct client_login *l = c->login;
 	const char *name, *value;
 	int count = 0;
+	if (!read_options(c, params))
+		return false;
 	while (startup_next_param(&params, &name, &value)) {
 		if (++count > STARTUP_PARAMS_MAX) {
 			login_refuse(c, FAULT_BY_CLIENT, SQLSTATE_PROGRAM_LIMIT_EXCEEDED, "too many startup parameters");
@@ -216,8 +247,7 @@ read_params(struct client *c, struct view params)
 			}
 			snprintf(to, room, "%s", value);
 		} else if (strcmp(name, "options") == 0) {
-			if (!keep_options(c, value))
-				return false;
+			continue;
 		} else if (strcmp(name, "replication") == 0) {
 			if (!keep_replication(c, value))
 				return false;

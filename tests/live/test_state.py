@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from kit import wire
 from kit.place import wait_until
-from kit.postgres import Postgres
+from kit.postgres import PASSWORD, Postgres
 from kit.sluice import Sluice
 from kit.wire import Wire
 
@@ -80,6 +80,17 @@ def test_reset_goes_back_to_what_the_startup_packet_said(front: Sluice) -> None:
             assert {value(one, "SHOW work_mem") for _ in range(4)} == {"5MB"}
             assert {value(one, "SHOW application_name") for _ in range(4)} == {"mine"}
             assert one.info.parameter_status("application_name") == "mine"
+
+
+def test_a_parameter_of_its_own_goes_before_the_same_in_options(front: Sluice, postgres: Postgres) -> None:
+    for port in (postgres.port, front.port):
+        with Wire(port) as client:
+            client.login("app", "app", PASSWORD, application_name="mine", work_mem="6MB",
+                         options="-c application_name=other -c work_mem=5MB -c geqo=off -c client_encoding=LATIN1", client_encoding="UTF8")
+            assert client.ask("SHOW application_name") == [[b"mine"]]
+            assert client.ask("SHOW work_mem") == [[b"6MB"]]
+            assert client.ask("SHOW geqo") == [[b"off"]]
+            assert client.ask("SHOW client_encoding") == [[b"UTF8"]]
 
 
 def test_a_role_follows_its_client(front: Sluice, postgres: Postgres) -> None:
