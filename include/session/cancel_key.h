@@ -1,13 +1,15 @@
 /*
  * session/cancel_key.h - how a cancel request names a client, and the process that the client is connected to.
  *
- *   process id   0 | peer_id: 14 bits | lower 17 bits of the client's id         with peer_id = 0: its whole id, 31 bits
+ *   process id   0 | peer_id: 14 bits | lower 17 bits of the client's id         with peer_id = 0: 01 | its id: 30 bits
  *   key          HMAC of id and process id under a secret of the process: 4 bytes for protocol 3.0, 32 for 3.2
  *   passed on    the same process id | the same key | how often it was passed on: 4 bytes more
  *
  * PgBouncer, too, puts its peer_id into the process id, and counts in two bits of the key. Here all bits of the key stay
  * secret, as 4 bytes are few enough: what was passed on is known by its length, as no key that is given away has 8 or 36
  * bytes. So a group can't be mixed of pgsluice and PgBouncer processes; nobody needs that for longer than an upgrade.
+ * No process of Linux has an id of CANCEL_PID_OURS or more: those are known for ours wherever they are met (session/pids.h),
+ * which is all of them but with peer_id 1 to 31.
  * The key tells clients apart whose ids have the same lower bits, and those who were welcomed under another peer_id.
  */
 #ifndef SESSION_CANCEL_KEY_H
@@ -25,6 +27,7 @@ enum {
 	CANCEL_SECRET_BYTES = 32,
 	CANCEL_ID_BITS = 17,       /* of a client's id that are in every process id */
 	CANCEL_PEER_MAX = 16383,
+	CANCEL_PID_OURS = 1 << 22, /* PID_MAX_LIMIT: proc(5), /proc/sys/kernel/pid_max */
 	CANCEL_HOPS_MAX = 3,       /* as in PgBouncer: to a host's shared port, there to the right process, and one to spare */
 };
 

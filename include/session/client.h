@@ -99,6 +99,9 @@ struct client {
 	struct database *database; /* NULL before login and on the console */
 	struct role *role;         /* who it logged in as */
 	uint32_t linked_count;
+	uint32_t told_by;          /* id of the server whose process id it has read last; 0: none */
+	uint32_t named_by;         /* CLIENT_WAITING for this only: id of the client that has named its process; session/pids.h */
+	uint64_t names_us;         /* since when it waits for the server of one that it names; 0: it does not */
 	uint16_t pins;             /* enum pin: it keeps its server; session/pins.c only */
 	uint16_t pins_told;        /* what it was told that it can't keep */
 	uint32_t unnamed_shape, unnamed_touches; /* struct touch of the unnamed statement */

@@ -104,6 +104,7 @@ struct proxy {
 	struct list peers, closed_passings; /* session/peers.c */
 	struct list probes, closed_probes; /* session/probe.c */
 	struct cancel_keys keys;         /* logged in clients by their cancel pid */
+	uint64_t signalled_us;           /* when a client ran pg_terminate_backend() or the like last: session/pids.h */
 	uint32_t client_count;           /* without console sessions: max_client_conn */
 	uint32_t last_id;                /* clients and servers share one counter, as in SHOW CLIENTS */
 	uint8_t cancel_secret[CANCEL_SECRET_BYTES];      /* cancel keys are derived from it */

@@ -39,10 +39,13 @@ enum touch_bit {
 	TOUCH_ORIGIN = 1 << 14,        /* pg_replication_origin_session_... */
 	TOUCH_SEQUENCES = 1 << 15,     /* currval(), lastval() */
 	TOUCH_UNKNOWN = 1 << 16,       /* not read, or DO: anything */
+	TOUCH_READS_PID = 1 << 17,     /* pg_backend_pid(): session/pids.h */
+	TOUCH_SIGNALS = 1 << 18,       /* pg_terminate_backend(), pg_cancel_backend() */
 };
 
 /* Those after which the server does not have to be asked. */
-#define TOUCH_ONLY_BEFORE ((uint32_t)(TOUCH_NAMES_PREPARED | TOUCH_READS_PREPARED | TOUCH_READS_LISTEN | TOUCH_NOTIFY))
+#define TOUCH_ONLY_BEFORE ((uint32_t)(TOUCH_NAMES_PREPARED | TOUCH_READS_PREPARED | TOUCH_READS_LISTEN | TOUCH_NOTIFY | \
+                                      TOUCH_READS_PID | TOUCH_SIGNALS))
 
 struct touch {
 	uint32_t bits;

@@ -12,12 +12,14 @@
 enum { HOPS_BYTES = 4 };
 
 static const uint32_t id_mask = (UINT32_C(1) << CANCEL_ID_BITS) - 1;
+static const uint32_t own_bit = UINT32_C(1) << 30;
 
 uint32_t
 cancel_pid(int peer_id, uint32_t client_id)
 {
 	must(peer_id >= 0 && peer_id <= CANCEL_PEER_MAX);
-	return peer_id ? (uint32_t)peer_id << CANCEL_ID_BITS | (client_id & id_mask) : client_id;
+	return peer_id ? (uint32_t)peer_id << CANCEL_ID_BITS | (client_id & id_mask)
+	               : own_bit | (client_id & (own_bit - 1));
 }
 
 int

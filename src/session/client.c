@@ -20,6 +20,7 @@
 #include "session/client_login.h"
 #include "session/link.h"
 #include "session/peers.h"
+#include "session/pids.h"
 #include "session/repeat.h"
 #include "session/replication.h"
 #include "session/server.h"
@@ -376,6 +377,8 @@ client_linked(struct client *c)
 		return;
 	if (c->again.n > 0)
 		client_handle_again(c);
+	if (c->named_by)
+		pids_linked(c);
 	if (c->state == CLIENT_LINKED && !c->link->stream.is_blocked)
 		stream_resume(&c->stream);
 }

@@ -15,6 +15,7 @@
 #include "session/client.h"
 #include "session/link.h"
 #include "session/lost.h"
+#include "session/pids.h"
 #include "session/pins.h"
 #include "session/repeat.h"
 #include "session/server.h"
@@ -175,10 +176,14 @@ client_run_query(struct client *c, const struct frame *f, struct view all)
 	if (is_in_copy(c))
 		return client_protocol_error(c, "Query message during COPY from the client");
 	uint32_t refused = 0;
+	struct buf real = { 0 };
 	if (is_watched(c)) {
 		const struct sql_facts *facts;
-		struct touch t = touch_judge(c, text_of(f->body, frame_is_whole(f)), frame_is_whole(f), &facts);
+		struct view text = text_of(f->body, frame_is_whole(f));
+		struct touch t = touch_judge(c, text, frame_is_whole(f), &facts);
 		refused = refused_of(c, facts);
+		if (!refused && (t.bits & TOUCH_SIGNALS) && pids_replace_in_text(c, text, &real) == PIDS_WAIT)
+			return FLOW_WAIT;
 		if (!refused) {
 			touch_before(c, t);
 			touch_note(c, t, facts);
@@ -195,7 +200,16 @@ client_run_query(struct client *c, const struct frame *f, struct view all)
 		return FLOW_MORE;
 	}
 	owe(c, item);
-	forward(c, f, all);
+	if (real.n == 0) {
+		forward(c, f, all);
+		return FLOW_MORE;
+	}
+	struct buf b = { 0 };
+	buf_add_u8(&real, '\0');
+	request_query(&b, (const char *)real.p);
+	stream_put(&c->link->stream, buf_view(&b));
+	buf_free(&b);
+	buf_free(&real);
 	return FLOW_MORE;
 }
 
@@ -433,6 +447,34 @@ note_statement(struct client *c, const char *name, struct touch t)
 	touch_note(c, t, facts);
 }
 
+/* A Bind under this name of its statement; real: its values, if others than the client sent; freed. */
+static void
+forward_bind(struct client *c, const struct frame *f, const struct bind_head *head, const char *statement, struct buf *real)
+{
+	struct buf *b = &c->proxy->compose; /* on the way of every prepared query: no allocation */
+	buf_clear(b);
+	request_bind_head(b, head->portal, statement, real->n > 0 ? real->n : frame_body_size(f) - head->head_bytes);
+	stream_put(&c->link->stream, buf_view(b));
+	if (real->n > 0)
+		stream_put(&c->link->stream, buf_view(real));
+	else
+		stream_send(&c->link->stream, view_from(f->body, head->head_bytes));
+	buf_free(real);
+	c->in_left = frame_body_size(f) - (uint32_t)f->body.n;
+	c->in_goes = true;
+}
+
+/* The statement that is bound names processes: by ids that PostgreSQL knows. False: not yet. */
+static bool
+find_pids(struct client *c, const struct frame *f, const struct bind_head *head, uint32_t touches, struct buf *real)
+{
+	if (!(touches & TOUCH_SIGNALS))
+		return true;
+	if (!frame_is_whole(f))
+		return f->size > TEXT_WHOLE_MAX; /* none that only calls such a function */
+	return pids_replace_in_bind(c, view_from(f->body, head->head_bytes), real) != PIDS_WAIT;
+}
+
 static enum flow
 client_run_bind(struct client *c, const struct frame *f, struct view all)
 {
@@ -455,18 +497,24 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 	struct server *s = c->link;
 	if (s->has_spoken && owed_is_empty(&s->owed))
 		forget_prepared(s);
+	struct buf real = { 0 };
 	if (head.statement[0] == '\0') {
-		if (translates(c) && must_wait(c, "", NULL))
+		if ((translates(c) && must_wait(c, "", NULL)) || !find_pids(c, f, &head, c->unnamed_touches, &real))
 			return FLOW_WAIT;
 		bring_unnamed(c);
 		if (is_watched(c))
 			note_statement(c, "", (struct touch){ .bits = c->unnamed_touches, .shape = c->unnamed_shape });
 		owe(c, (struct owed_item){ .what = OWED_BIND });
-		forward(c, f, all);
+		if (real.n > 0)
+			forward_bind(c, f, &head, "", &real);
+		else
+			forward(c, f, all);
 		return FLOW_MORE;
 	}
 	struct named *named = translates(c) ? named_find(c->statements, head.statement) : NULL;
 	if (translates(c) && must_wait(c, head.statement, named ? named->statement : NULL))
+		return FLOW_WAIT;
+	if (named && !find_pids(c, f, &head, named->statement->touch.bits, &real))
 		return FLOW_WAIT;
 	if (translates(c))
 		c->pool->database->stats.binds++;
@@ -479,18 +527,14 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 		forward(c, f, all);
 		return FLOW_MORE;
 	}
-	if (!prepare_on_server(c, named->statement))
+	if (!prepare_on_server(c, named->statement)) {
+		buf_free(&real);
 		return FLOW_GONE;
+	}
 	if (is_watched(c))
 		note_statement(c, head.statement, named->statement->touch);
-	struct buf *b = &c->proxy->compose; /* on the way of every prepared query: no allocation */
-	buf_clear(b);
-	request_bind_head(b, head.portal, named->statement->name, frame_body_size(f) - head.head_bytes);
-	stream_put(&s->stream, buf_view(b));
+	forward_bind(c, f, &head, named->statement->name, &real);
 	owe(c, (struct owed_item){ .what = OWED_BIND });
-	stream_send(&s->stream, view_from(f->body, head.head_bytes));
-	c->in_left = f->size - (uint32_t)all.n;
-	c->in_goes = true;
 	return FLOW_MORE;
 }
 

@@ -18,6 +18,7 @@
 #include "session/hold.h"
 #include "session/link.h"
 #include "session/lost.h"
+#include "session/pids.h"
 #include "session/pins.h"
 #include "session/repeat.h"
 #include "session/replication.h"
@@ -424,6 +425,14 @@ may_outlive(const struct client *c)
 	       (c->state == CLIENT_LINKED && (c->pins || !client_keeps_server(c)));
 }
 
+/* By a pg_terminate_backend() of one of our clients: then it is meant for this session, whose client reads what PostgreSQL says. */
+static bool
+was_signalled(const struct server *s, const struct error_fields *e)
+{
+	return s->link->state == CLIENT_LINKED && pids_were_signalled(s->proxy) && e->sqlstate &&
+	       strcmp(e->sqlstate, SQLSTATE_ADMIN_SHUTDOWN) == 0;
+}
+
 static bool
 server_run_error(struct server *s, const struct frame *f, struct view all)
 {
@@ -433,7 +442,7 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 	bool is_fatal = server_note_error(s, &e);
 	/* 25006 is no sign: a primary says so where a client wants to be read-only. One that is none any more says in_hot_standby = on in
 	 * front of the ReadyForQuery that follows, and is a sign by that. */
-	if (is_fatal && s->link && may_outlive(s->link) &&
+	if (is_fatal && s->link && may_outlive(s->link) && !was_signalled(s, &e) &&
 	    (s->link->state == CLIENT_CHECKING ||
 	     lost_is_meant(e.severity_nonlocal ? e.severity_nonlocal : e.severity, e.sqlstate))) {
 		server_lost(s, FAULT_BY_SERVER, s->why_dying); /* nothing but the end of the stream follows */

@@ -15,6 +15,7 @@
 #include "session/hold.h"
 #include "session/link.h"
 #include "session/peers.h"
+#include "session/pids.h"
 #include "session/pins.h"
 #include "session/probe.h"
 #include "session/replication.h"
@@ -316,6 +317,8 @@ client_on_second(struct client *c)
 	struct server *s = c->link;
 	if (c->pins)
 		state_on_second(c);
+	if (c->names_us)
+		pids_go_on(c);
 	if (!owed_is_empty(&s->owed)) {
 		if (c->query_us && is_over(c->query_us, rules.query_timeout_us)) {
 			s->slot.is_close_needed = true;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "session/client.h"
 #include "session/link.h"
+#include "session/pids.h"
 #include "session/server.h"
 #include "sql/cache.h"
 #include "sql/glance.h"
@@ -227,6 +228,10 @@ bits_of_name(const struct sql_name *n)
 		return TOUCH_READS_PREPARED;
 	if (strcmp(n->name, "pg_listening_channels") == 0)
 		return TOUCH_READS_LISTEN;
+	if (strcmp(n->name, "pg_backend_pid") == 0)
+		return TOUCH_READS_PID;
+	if (strcmp(n->name, "pg_terminate_backend") == 0 || strcmp(n->name, "pg_cancel_backend") == 0)
+		return TOUCH_SIGNALS;
 	if (strncmp(n->name, "dblink_connect", 14) == 0 || strcmp(n->name, "dblink_disconnect") == 0)
 		return TOUCH_UNKNOWN;
 	return 0;
@@ -328,6 +333,8 @@ touch_note(struct client *c, struct touch t, const struct sql_facts *facts)
 	enum session_tracking tracking = c->proxy->config->settings.session_tracking;
 	if (t.bits == 0)
 		return;
+	if (t.bits & (TOUCH_READS_PID | TOUCH_SIGNALS))
+		pids_note(c, t.bits);
 	if (c->pins)
 		s->is_touched_later = true;
 	if ((t.bits & TOUCH_MAY) && tracking > TRACKING_NAMES &&

@@ -15,7 +15,8 @@ static enum word_kind
 name_kind(const uint8_t *p, size_t n)
 {
 	static const char *const names[] = { "pg_temp", "pg_notify", "pg_prepared_statement", "pg_listening_channels",
-	                                     "pg_replication_origin_", "dblink_" };
+	                                     "pg_replication_origin_", "pg_backend_pid",
+	                                     "pg_terminate_backend", "pg_cancel_backend", "dblink_" };
 	static const char *const locks[] = { "pg_advisory_", "pg_try_advisory_" };
 
 	if (n < 7 || (p[2] != '_' && (p[0] | 0x20) != 'd'))

@@ -19,7 +19,8 @@ START_TEST(a_process_id_names_the_peer_and_is_positive)
 			ck_assert(cancel_pid_may_be(pid, ids[j]));
 			ck_assert(!cancel_pid_may_be(pid, ids[j] ^ 1));
 		}
-	ck_assert_uint_eq(cancel_pid(0, 4711), 4711);
+	ck_assert_uint_eq(cancel_pid(0, 4711), 1u << 30 | 4711);
+	ck_assert_uint_ge(cancel_pid(0, 1), CANCEL_PID_OURS);
 	ck_assert(cancel_pid_may_be(4711, 4711));
 	ck_assert_int_eq(cancel_pid_peer(UINT32_MAX), 0);
 	ck_assert_int_eq(cancel_pid_peer(UINT32_C(1) << 31 | 2 << CANCEL_ID_BITS), 0);

@@ -50,8 +50,8 @@ def parse(name: str, sql: str, types: tuple[int, ...] = ()) -> bytes:
     return message(b"P", text(name) + text(sql) + struct.pack(f"!h{len(types)}I", len(types), *types))
 
 
-def bind(portal: str = "", statement: str = "", values: tuple[bytes | None, ...] = ()) -> bytes:
-    body = text(portal) + text(statement) + struct.pack("!hh", 0, len(values))
+def bind(portal: str = "", statement: str = "", values: tuple[bytes | None, ...] = (), formats: tuple[int, ...] = ()) -> bytes:
+    body = text(portal) + text(statement) + struct.pack(f"!h{len(formats)}hh", len(formats), *formats, len(values))
     for value in values:
         body += struct.pack("!i", -1) if value is None else struct.pack("!i", len(value)) + value
     return message(b"B", body + struct.pack("!h", 0))

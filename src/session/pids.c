@@ -1,0 +1,310 @@
+/* session/pids.c - see the header. */
+#include "session/pids.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "session/client.h"
+#include "session/link.h"
+#include "session/pins.h"
+#include "session/server.h"
+#include "session/touch.h"
+
+#define SIGNALLED_US (10 * SECOND_US) /* a backend that does not get to its end sooner is taken for one that fails over */
+#define WAIT_US (3 * SECOND_US) /* for a server of somebody who has none, where none is free */
+enum { DIGITS_MAX = 10 };
+
+void
+pids_note(struct client *c, uint32_t touches)
+{
+	if (touches & TOUCH_READS_PID)
+		c->told_by = c->link->id;
+	if (touches & TOUCH_SIGNALS)
+		c->proxy->signalled_us = clock_now_us();
+}
+
+bool
+pids_were_signalled(const struct proxy *x)
+{
+	return x->signalled_us && clock_now_us() - x->signalled_us < SIGNALLED_US;
+}
+
+/* ---- whose id it is ---- */
+
+/* With a peer_id several clients may have the same: then it names none. */
+static struct client *
+client_of_ours(const struct proxy *x, uint32_t pid)
+{
+	struct client *found = NULL;
+	list_each(&x->clients, n, after)
+	{
+		struct client *t = node_owner(n, struct client, node);
+		if (!t->has_key || client_cancel_pid(t) != pid)
+			continue;
+		if (found)
+			return NULL;
+		found = t;
+	}
+	return found;
+}
+
+static struct server *
+server_of_pid(const struct proxy *x, uint32_t pid)
+{
+	list_each(&x->servers, n, after)
+	{
+		struct server *s = node_owner(n, struct server, node);
+		if (s->pid == pid)
+			return s;
+	}
+	return NULL;
+}
+
+static bool
+may_lend(const struct client *t)
+{
+	return t->state == CLIENT_IDLE && t->pool && !proxy_is_paused(t->proxy) && !t->pool->database->is_paused;
+}
+
+static void
+keep_for_now(struct client *t)
+{
+	if (t->pool->rules.pool_mode != POOL_MODE_SESSION)
+		pins_found(t, t->pins | (uint32_t)PIN_UNKNOWN); /* it is asked a second later, and is none any more */
+}
+
+/* As if it had begun a transaction: what happens to the server happens to the client. */
+static void
+lend(struct client *t, struct server *s)
+{
+	t->request_us = clock_now_us();
+	link_join(t, s);
+	client_enter(t, CLIENT_LINKED, "its process id was named");
+	keep_for_now(t);
+}
+
+static void
+queue_for(struct client *t, const struct client *by)
+{
+	t->request_us = clock_now_us();
+	t->named_by = by->id;
+	pool_wait_in_front(t->pool, &t->waiter, t->lane, t->request_us);
+	proxy_dirty(t->proxy, t->pool);
+	client_enter(t, CLIENT_WAITING, "its process id was named");
+	stream_pause_watching(&t->stream);
+}
+
+static void
+leave_queue(struct client *t)
+{
+	t->named_by = 0;
+	pool_leave(&t->waiter);
+	proxy_dirty(t->proxy, t->pool);
+	client_enter(t, CLIENT_IDLE, "no server became free in time");
+	stream_resume(&t->stream);
+}
+
+void
+pids_linked(struct client *t)
+{
+	uint32_t by = t->named_by;
+	t->named_by = 0;
+	keep_for_now(t);
+	list_each(&t->proxy->clients, n, after)
+	{
+		struct client *c = node_owner(n, struct client, node);
+		if (c->id == by)
+			pids_go_on(c);
+	}
+}
+
+void
+pids_go_on(struct client *c)
+{
+	if (!c->is_stalled || c->names_us == 0)
+		return;
+	c->is_stalled = false;
+	stream_resume(&c->stream);
+}
+
+struct naming {
+	struct client *by;
+	bool waits; /* for the server of somebody who has none yet */
+};
+
+/* The server on which a client was told the id, if both have nothing to do. */
+static void
+lend_told(const struct proxy *x, uint32_t pid)
+{
+	struct server *s = server_of_pid(x, pid);
+	if (s == NULL || s->link || s->state != SERVER_IDLE)
+		return;
+	list_each(&x->clients, n, after)
+	{
+		struct client *t = node_owner(n, struct client, node);
+		if (t->told_by == s->id && t->pool == s->pool && may_lend(t)) {
+			lend(t, s);
+			return;
+		}
+	}
+}
+
+/* The id by which PostgreSQL knows who is meant; the same if it is none of ours. */
+static uint32_t
+real_pid(struct naming *m, uint32_t pid)
+{
+	const struct proxy *x = m->by->proxy;
+	if (pid < CANCEL_PID_OURS) {
+		lend_told(x, pid);
+		return pid;
+	}
+	struct client *t = client_of_ours(x, pid);
+	if (t && may_lend(t)) {
+		const struct pool_wish wish = { .now_us = clock_now_us(), .check_delay_us = UINT64_MAX };
+		struct slot *slot = list_is_empty(&t->pool->waiting[t->lane]) ? pool_take(t->pool, t->lane, &wish) : NULL;
+		if (slot)
+			lend(t, server_of_slot(slot));
+		else if (m->by->names_us == 0)
+			queue_for(t, m->by);
+	}
+	if (t && t->state == CLIENT_WAITING && t->named_by == m->by->id) {
+		bool is_late = m->by->names_us && clock_now_us() - m->by->names_us >= WAIT_US;
+		if (is_late)
+			leave_queue(t);
+		m->waits |= !is_late;
+	}
+	return t && t->link && t->link->pid ? t->link->pid : pid;
+}
+
+/* ---- where it stands ---- */
+
+static bool
+is_part_of_word(uint8_t c)
+{
+	return isalnum(c) || c == '_' || c == '$' || c == '.' || c >= 128;
+}
+
+static uint32_t
+number_of(struct view digits)
+{
+	uint64_t value = 0;
+	if (digits.n == 0 || digits.n > DIGITS_MAX)
+		return 0;
+	for (size_t i = 0; i < digits.n; i++) {
+		if (digits.p[i] < '0' || digits.p[i] > '9')
+			return 0;
+		value = value * 10 + (digits.p[i] - '0');
+	}
+	return value <= INT32_MAX ? (uint32_t)value : 0;
+}
+
+static bool
+replace_digits(struct naming *m, struct view digits, struct buf *out)
+{
+	uint32_t pid = number_of(digits), real = pid ? real_pid(m, pid) : 0;
+	char text[16];
+	if (real == pid) {
+		buf_add(out, digits);
+		return false;
+	}
+	snprintf(text, sizeof(text), "%u", real);
+	buf_add(out, view_of_string(text));
+	return true;
+}
+
+static enum pids
+result(struct naming *m, bool has_changed, struct buf *out)
+{
+	struct client *c = m->by;
+	if (m->waits) {
+		buf_free(out);
+		if (c->names_us == 0)
+			c->names_us = clock_now_us();
+		c->is_stalled = true;
+		stream_pause(&c->stream);
+		return PIDS_WAIT;
+	}
+	c->names_us = 0;
+	if (!has_changed)
+		buf_free(out);
+	return has_changed ? PIDS_REPLACED : PIDS_AS_THEY_ARE;
+}
+
+enum pids
+pids_replace_in_text(struct client *c, struct view text, struct buf *out)
+{
+	struct naming m = { .by = c };
+	bool has_changed = false;
+	for (size_t at = 0; at < text.n;) {
+		size_t n = 0;
+		while (at + n < text.n && is_part_of_word(text.p[at + n]))
+			n++;
+		if (n == 0)
+			buf_add_u8(out, text.p[at++]);
+		else
+			has_changed |= replace_digits(&m, view_part(text, at, n), out);
+		at += n;
+	}
+	return result(&m, has_changed, out);
+}
+
+/* In the text format or as an integer of four or eight bytes. */
+static bool
+replace_value(struct naming *m, struct view value, bool is_binary, struct buf *out)
+{
+	if (!is_binary) {
+		struct buf text = { 0 };
+		bool has_changed = replace_digits(m, value, &text);
+		buf_add_be32(out, (uint32_t)text.n);
+		buf_add(out, buf_view(&text));
+		buf_free(&text);
+		return has_changed;
+	}
+	bool is_wide = value.n == 8 && load_be32(value.p) == 0;
+	uint32_t pid = value.n == 4 ? load_be32(value.p) : is_wide ? load_be32(value.p + 4) : 0;
+	uint32_t real = pid && pid <= INT32_MAX ? real_pid(m, pid) : pid;
+	buf_add_be32(out, (uint32_t)value.n);
+	if (real == pid) {
+		buf_add(out, value);
+		return false;
+	}
+	if (is_wide)
+		buf_add_be32(out, 0);
+	buf_add_be32(out, real);
+	return true;
+}
+
+enum pids
+pids_replace_in_bind(struct client *c, struct view tail, struct buf *out)
+{
+	struct naming m = { .by = c };
+	bool has_changed = false;
+	if (tail.n < 4)
+		return PIDS_AS_THEY_ARE;
+	uint32_t formats = load_be16(tail.p);
+	size_t at = 2 + 2 * (size_t)formats;
+	if (tail.n < at + 2)
+		return PIDS_AS_THEY_ARE;
+	uint32_t count = load_be16(tail.p + at);
+	at += 2;
+	buf_add(out, view_part(tail, 0, at));
+	for (uint32_t i = 0; i < count; i++) {
+		if (tail.n - at < 4)
+			break;
+		uint32_t size = load_be32(tail.p + at);
+		bool is_null = size == UINT32_MAX;
+		if (!is_null && tail.n - at - 4 < size)
+			break;
+		uint32_t format = formats == 0 ? 0 : load_be16(tail.p + 2 + 2 * (size_t)(formats == 1 || i >= formats ? 0 : i));
+		if (is_null)
+			buf_add_be32(out, size);
+		else
+			has_changed |= replace_value(&m, view_part(tail, at + 4, size), format == 1, out);
+		at += 4 + (is_null ? 0 : size);
+	}
+	buf_add(out, view_from(tail, at));
+	return result(&m, has_changed, out);
+}
