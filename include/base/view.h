@@ -54,6 +54,16 @@ view_equal(struct view a, struct view b)
 	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
+/* Is there a byte beyond ASCII? */
+static inline bool
+view_has_high(struct view v)
+{
+	for (size_t i = 0; i < v.n; i++)
+		if (v.p[i] >= 128)
+			return true;
+	return false;
+}
+
 static inline bool
 view_is(struct view v, const char *s)
 {

@@ -35,6 +35,7 @@ void params_replace(struct params **at, struct params *to);
 /* Walk: *at starts at 0. False at the end. */
 bool params_next(const struct params *p, uint32_t *at, struct param *out);
 const char *params_value(const struct params *p, const char *name); /* NULL: not in the set */
+bool params_have_high(const struct params *p); /* a value has bytes that mean another thing in another client_encoding */
 bool params_is_reported(const struct params *p, const char *name);
 
 /*

@@ -68,7 +68,7 @@ link_join(struct client *c, struct server *s)
 		stream_pause(&s->stream);
 	if (s->stream.is_blocked) /* data of a COPY that failed may still be on their way */
 		stream_pause(&c->stream);
-	if (s->sequences_of != c->id && touch_reads_sequences(s->pool->database))
+	if (c->params && s->sequences_of != c->id && touch_reads_sequences(s->pool->database))
 		link_say(s, "DISCARD SEQUENCES"); /* currval() and lastval() tell nobody of another's */
 	if (c->params && s->params != c->params)
 		link_set_params(s);

@@ -95,6 +95,12 @@ find(const struct params *p, const char *name, struct param *out)
 	return false;
 }
 
+bool
+params_have_high(const struct params *p)
+{
+	return view_has_high(view_of(p->key, p->bytes));
+}
+
 const char *
 params_value(const struct params *p, const char *name)
 {
@@ -212,6 +218,46 @@ params_add_set(struct buf *sql, const char *name, const char *value, bool is_rep
 	buf_add(sql, VIEW(";"));
 }
 
+static bool
+has_high(const char *value)
+{
+	return view_has_high(view_of_string(value));
+}
+
+static void
+add_text(struct buf *sql, const char *value, const char *encoding)
+{
+	if (!has_high(value)) {
+		sql_add_literal(sql, value);
+		return;
+	}
+	static const char digits[] = "0123456789abcdef";
+	buf_add(sql, VIEW("pg_catalog.convert_from(pg_catalog.decode('"));
+	for (const uint8_t *p = (const uint8_t *)value; *p; p++) {
+		buf_add_u8(sql, (uint8_t)digits[*p >> 4]);
+		buf_add_u8(sql, (uint8_t)digits[*p & 15]);
+	}
+	buf_add(sql, VIEW("', 'hex'), "));
+	sql_add_literal(sql, encoding);
+	buf_add(sql, VIEW(")"));
+}
+
+/* The server may have another encoding until this text is done with: what is beyond ASCII says in which it is. */
+static void
+add_set_encoded(struct buf *sql, const struct param *param, const char *encoding)
+{
+	if (encoding == NULL || !(has_high(param->name) || has_high(param->value))) {
+		params_add_set(sql, param->name, param->value, param->is_reported);
+		return;
+	}
+	/* No row: the value might have no equivalent in the encoding that the server still has. */
+	buf_add(sql, VIEW("SELECT 1 WHERE pg_catalog.set_config("));
+	add_text(sql, param->name, encoding);
+	buf_add(sql, VIEW(", "));
+	add_text(sql, param->value, encoding);
+	buf_add(sql, VIEW(", false) IS NULL;"));
+}
+
 /* Who a session acts as decides what else it may set: given up before anything is set, taken on after everything is. */
 static const char *const identity[] = { "session_authorization", "role" };
 
@@ -246,6 +292,8 @@ add_differing_settings(const struct params *have, const struct params *want, str
 	uint32_t at_have = 0, at_want = 0;
 	struct param h, w;
 	bool has_h = params_next(have, &at_have, &h), has_w = params_next(want, &at_want, &w);
+	const char *has_encoding = params_value(have, "client_encoding"), *encoding = params_value(want, "client_encoding");
+	bool is_one_encoding = has_encoding && encoding && strcasecmp(has_encoding, encoding) == 0;
 	while (has_h || has_w) {
 		int order = !has_h ? 1 : !has_w ? -1 : strcasecmp(h.name, w.name);
 		if (order < 0) {
@@ -254,8 +302,9 @@ add_differing_settings(const struct params *have, const struct params *want, str
 			has_h = params_next(have, &at_have, &h);
 			continue;
 		}
-		if ((order > 0 || strcmp(h.value, w.value) != 0) && !is_identity(w.name))
-			params_add_set(sql, w.name, w.value, w.is_reported);
+		bool is_same = order == 0 && strcmp(h.value, w.value) == 0 && (is_one_encoding || !has_high(w.value));
+		if (!is_same && !is_identity(w.name))
+			add_set_encoded(sql, &w, encoding);
 		if (order == 0)
 			has_h = params_next(have, &at_have, &h);
 		has_w = params_next(want, &at_want, &w);
@@ -275,7 +324,7 @@ params_difference(const struct params *have, const struct params *want, struct b
 	for (int i = 0; differs && i < 2; i++) {
 		const char *value = params_value(want, identity[i]);
 		if (value)
-			params_add_set(sql, identity[i], value, false);
+			add_set_encoded(sql, &(struct param){ .name = identity[i], .value = value }, params_value(want, "client_encoding"));
 	}
 	buf_free(&settings);
 	return differs;

@@ -24,6 +24,7 @@
 #include "session/replication.h"
 #include "session/server.h"
 #include "session/state.h"
+#include "session/touch.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
@@ -78,7 +79,7 @@ read_base_row(struct server *s, struct view name, struct view rest)
 }
 
 /* Of a row that answers a question of ours, the first value. */
-static bool
+static void
 read_own_row(struct server *s, const struct frame *f)
 {
 	struct row_message row;
@@ -87,8 +88,6 @@ read_own_row(struct server *s, const struct frame *f)
 	bool is_state = s->question == QUESTION_STATE && s->asked;
 	if (!frame_is_whole(f) || !row_read(f->body, &row) || (!is_state && !row_next_value(&row.values, &value, &is_null)))
 		s->question_failed = true;
-	else if (is_state && row.count != STATE_COLUMNS)
-		return server_is_wrong(s, "sent a row of another question's,", f->type);
 	else if (is_state)
 		state_on_row(s, row.values);
 	else if (s->question == QUESTION_BASE && !is_null)
@@ -101,15 +100,14 @@ read_own_row(struct server *s, const struct frame *f)
 		s->question_failed = true;
 	else if (s->question == QUESTION_RECOVERY)
 		s->slot.is_standby = view_is(value, "t");
-	return true;
 }
 
 /* Part of an answer: rows, descriptions, copied data. */
 static bool
 server_run_part(struct server *s, const struct frame *f, struct view all)
 {
-	if (s->question != QUESTION_NONE && f->type == BE_DATA_ROW && !read_own_row(s, f))
-		return false;
+	if (s->question != QUESTION_NONE && f->type == BE_DATA_ROW)
+		read_own_row(s, f);
 	pass(s, f, all, answers_client(s));
 	return true;
 }
@@ -523,6 +521,8 @@ server_run_parameter(struct server *s, const struct frame *f, struct view all)
 			if (s->link->params_before == NULL)
 				s->link->params_before = params_ref(s->link->params);
 			params_replace(&s->link->params, params_ref(s->params));
+			if (strcmp(name, "client_encoding") == 0 && params_have_high(s->params))
+				s->touched |= TOUCH_ALL_SETTINGS; /* what is known of them is in the encoding that was */
 		}
 		stream_send(&s->link->stream, all);
 	}
@@ -681,7 +681,6 @@ server_answers_on_data(void *owner, struct view in)
 	if (s->state <= SERVER_REPLICATING)
 		return s->state == SERVER_REPLICATING ? replication_on_server_data(s, in) : server_login_on_data(s, in);
 	size_t at = 0;
-	bool has_asked = false; /* in this event: what the session has */
 	struct database *d = s->pool->database;
 	s->request_us = clock_now_us();
 	s->may_unsay = !s->has_spoken;
@@ -711,10 +710,6 @@ server_answers_on_data(void *owner, struct view in)
 			break;
 		}
 		const struct owed_item *first = owed_first(&s->owed);
-		if (rule->answers && has_asked) { /* it can't be the answer to what has not been sent yet */
-			server_is_wrong(s, "sent", f.type);
-			break;
-		}
 		if (rule->answers && !is_loose_ready(s, f.type) && (first == NULL || !(rule->answers & 1u << first->what))) {
 			server_is_wrong(s, "sent", f.type);
 			break;
@@ -731,10 +726,8 @@ server_answers_on_data(void *owner, struct view in)
 		}
 		struct view all = view_part(in, at, f.size);
 		at += all.n; /* before the handler, which may free what it points into, but not the bytes */
-		bool was_asked = s->asked != NULL;
 		if (!rule->run(s, &f, all))
 			break;
-		has_asked |= s->asked && !was_asked;
 	}
 	s->may_unsay = false;
 	d->stats.bytes_sent += at;

@@ -277,6 +277,9 @@ truth_of(const struct server *s)
 		bool is_identity = strcmp(r.name, "session_authorization") == 0; /* reported, but no setting like others */
 		if (is_of_transaction(r.name) || params_is_reported(now, r.name) || (param_is_fact(r.name) && !is_identity))
 			continue;
+		/* A custom setting of others, which the server knows and nobody has set: were it carried, each client had all of them. */
+		if (a->sections & ASK_SETTINGS && r.kind == 'n' && r.value[0] == '\0' && params_value(s->link->params, r.name) == NULL)
+			continue;
 		if (r.kind == '0' || is_default_identity(s, &r))
 			params_replace(&now, params_without(now, r.name));
 		else
