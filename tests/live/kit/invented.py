@@ -16,7 +16,9 @@ SETTINGS = {"work_mem": ["5MB", "64kB", "nonsense", "6MB"], "application_name": 
             "DateStyle": ["German", "SQL, DMY", "ISO"], "TimeZone": ["UTC", "Asia/Tokyo", "Nowhere"], "lock_timeout": ["5s", "-1"],
             "search_path": ["other", "public", "other, public"], "role": ["role_a", "none", "role_c"]}
 READS = ["SHOW {s}", "SELECT current_setting('{s}', true)", "SELECT a, b FROM t ORDER BY a LIMIT 1", "SELECT current_user",
-         "SELECT name, setting FROM pg_settings WHERE source = 'session' ORDER BY 1", "SELECT date '2024-02-01'"]
+         "SELECT name, setting FROM pg_settings WHERE setting IS DISTINCT FROM reset_val "
+         "AND name !~ '^(transaction|tcp)_' ORDER BY 1",
+         "SELECT date '2024-02-01'"]
 WRITES = ["SET {s} = '{v}'", "SET SESSION {s} TO '{v}'", "SET LOCAL {s} = '{v}'", "RESET {s}", "SET {s} TO DEFAULT",
           "SELECT set_config('{s}', '{v}', {b})", "SELECT remember('{s}', '{v}')", "SELECT swallow('{v}')",
           "DO $$BEGIN PERFORM set_config('{s}', '{v}', {b}); END$$", "INSERT INTO log (what) VALUES ('{v}')",

@@ -55,8 +55,10 @@ WORDS = [
 
 
 class Noise(threading.Thread):
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], number: int, pin: threading.Lock) -> None:
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], number: int, pin: threading.Lock,
+                 without: tuple[str, ...]) -> None:
         super().__init__(daemon=True)
+        self.words = [words for words in WORDS if not any(word in " ".join(words) for word in without)]
         self.connect, self.number, self.pin = connect, number, pin
         self.random = Random(number)
         self.asked_to_stop = threading.Event()
@@ -67,7 +69,7 @@ class Noise(threading.Thread):
         try:
             with self.connect() as connection:
                 while not self.asked_to_stop.is_set():
-                    self.say(connection, self.random.choice(WORDS))
+                    self.say(connection, self.random.choice(self.words))
         except Exception as problem:  # noqa: BLE001  (shown by stop)
             self.problem = problem
 
@@ -89,9 +91,9 @@ class Noise(threading.Thread):
 class Crowd:
     """`with Crowd(connect, 10):` they make noise for as long as the block lasts."""
 
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], count: int) -> None:
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], count: int, without: tuple[str, ...] = ()) -> None:
         pin = threading.Lock()
-        self.all = [Noise(connect, number, pin) for number in range(count)]
+        self.all = [Noise(connect, number, pin, without) for number in range(count)]
 
     def __enter__(self) -> "Crowd":
         for each in self.all:

@@ -160,6 +160,7 @@ class Speaker:
         self.talk, self.bystander = talk, bystander
         self.wire = Wire(port)
         self.wire.login(user=talk.user, database=database, **talk.parameters)
+        self.is_over = False
         self.notified: list[tuple[str, Any]] = []
         self.answers: list[list[tuple[str, Any]]] = []
 
@@ -167,9 +168,12 @@ class Speaker:
         self.answers.append(sorted(masked((b"S", f"{name}\0{value}".encode()))
                                    for name, value in self.wire.parameters.items()))
         for step in self.talk.steps:
-            self.answers.append(ordered(list(self._say(step.text))))
+            self.answers.append([("closed", None)] if self.is_over else ordered(list(self._say(step.text))))
         self.answers.append(self.notified)
-        self.wire.send(wire.TERMINATE).close()
+        self.answers.append(sorted(("S", f"{name} = {value}") for name, value in self.wire.parameters.items()))
+        if not self.is_over:
+            self.wire.send(wire.TERMINATE)
+        self.wire.close()
         return self.answers
 
     def _say(self, text: str) -> Iterator[tuple[str, Any]]:
@@ -198,8 +202,9 @@ class Speaker:
             self.wire.send(out)
             for _ in range(turns):
                 yield from self._until("Z")
-        except (Closed, OSError) as problem:
-            yield "closed", type(problem).__name__
+        except (Closed, ConnectionError):
+            yield "closed", None
+            self.is_over = True
 
     def _until(self, letter: str) -> Iterator[tuple[str, Any]]:
         while True:
