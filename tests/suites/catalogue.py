@@ -1,6 +1,7 @@
 """catalogue.py - which suites there are."""
 
 import golang
+import orm
 import regress
 import tools
 
@@ -9,4 +10,5 @@ SUITES = {
     "pgx": golang.Pgx,
     "regress": regress.Regress,
     "tools": tools.Tools,
+    "orm": orm.Orm,
 }
