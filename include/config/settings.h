@@ -123,6 +123,8 @@ struct settings {
 	int            max_user_client_connections;
 	bool           server_round_robin;
 	int            max_prepared_statements; /* per server; 0: not tracked */
+	int            max_client_prepared_statements; /* 0: no limit */
+	uint64_t       max_client_prepared_bytes;      /* likewise */
 	uint64_t       pool_idle_timeout_us;    /* 0: never */
 	uint64_t       autodb_idle_timeout_us;
 

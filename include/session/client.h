@@ -86,7 +86,7 @@ struct client {
 
 	struct node node;          /* in proxy->clients, then closed_clients */
 	struct client *next_key;   /* in proxy->keys */
-	struct named *statements;  /* by the client's names */
+	struct names statements;   /* by the client's names */
 	struct buf unnamed;        /* the last unnamed Parse, so that it can follow its client to another server */
 	uint32_t unnamed_on;       /* id of the last server that was given it, or was told that there is none; 0: neither */
 	struct params *params_at_login;
@@ -115,6 +115,22 @@ static inline bool
 client_keeps_server(const struct client *c)
 {
 	return c->pins || c->pool->rules.pool_mode == POOL_MODE_SESSION;
+}
+
+/* Are names of statements translated, or is one server the client's for good? Those it has stay so if the mode changes. */
+static inline bool
+client_translates(const struct client *c)
+{
+	return (c->pool->rules.pool_mode != POOL_MODE_SESSION || c->statements.map) &&
+	       c->proxy->config->settings.max_prepared_statements > 0;
+}
+
+/* Is it to be known what its texts do to its session? */
+static inline bool
+client_is_watched(const struct client *c)
+{
+	return c->pool->rules.pool_mode != POOL_MODE_SESSION &&
+	       c->proxy->config->settings.session_tracking != TRACKING_OFF;
 }
 
 void client_new(struct proxy *x, int fd, bool is_unix, enum lane lane);

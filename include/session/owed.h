@@ -41,12 +41,15 @@ enum owed_to {
 struct owed_item {
 	uint8_t what; /* enum owed_what */
 	uint8_t to;   /* enum owed_to */
-	bool is_unnamed;             /* PARSE or CLOSE of the unnamed statement */
-	bool is_duplicate;           /* PARSE of a name that the client has: the error will name ours, and must name this one */
-	bool is_state;               /* QUERY of our own: what the session has (session/state.h) */
-	bool is_void;                /* CLOSE of our own: the server does not hold the statement, skipping this brings nothing back */
+	bool is_unnamed : 1;         /* PARSE or CLOSE of the unnamed statement */
+	bool is_duplicate : 1;       /* PARSE of a name that the client has: the error will name ours, and must name this one */
+	bool is_state : 1;           /* QUERY of our own: what the session has (session/state.h) */
+	bool is_own : 1;             /* named is of the server's own names (session/prepared.h), not of its client's */
+	bool is_brought : 1;         /* of our own, in front of a message that names statements: its error is told later, if at all */
+	bool is_void : 1;            /* CLOSE of our own: the server does not hold the statement, skipping this brings nothing back */
 	uint16_t refused;            /* PARSE or QUERY: not what the client sent, but what fails in its place; enum pin */
-	struct named *named;         /* PARSE: what the client may now call it. CLOSE: what it may not any more. A reference */
+	struct named *named;         /* PARSE: what the client may now call it. CLOSE: what it may not any more. QUERY of the client: what
+	                              * it prepares, or, without a statement, deallocates. A reference */
 	struct statement *statement; /* PARSE: what the server will hold. CLOSE of our own: what not any more. A reference */
 };
 

@@ -19,6 +19,7 @@
 #include "pool/pool.h"
 #include "session/owed.h"
 #include "session/params.h"
+#include "session/prepared.h"
 #include "session/proxy.h"
 #include "session/statement.h"
 #include "wire/message.h"
@@ -93,6 +94,7 @@ struct server {
 	uint32_t sequences_of;     /* id of the client that lastval() and currval() tell of: who was linked last */
 	uint32_t cancels;          /* cancel requests to it under way */
 	struct holdings holdings;
+	struct own own;
 	uint32_t touched;          /* enum touch_bit: what it will have to be asked when the link is at rest */
 	uint32_t touch_shapes[6];  /* of texts that may have done it unseen: session/touch.h */
 	uint8_t touch_shape_count;

@@ -32,11 +32,15 @@ struct statement {
 	struct touch touch; /* what running it may do to a session */
 	bool is_judged;     /* that was looked at */
 	bool has_escapes, strings_are_off; /* a backslash; and standard_conforming_strings is off where it is read */
+	bool is_sql;        /* the text is a PREPARE of SQL's, and has no types */
 	uint8_t key[];     /* types, then query */
 };
 
 /* One reference; made when no other client has the same. session: of who sent it. */
 struct statement *statement_get(const struct parse_message *parse, const struct params *session);
+struct statement *statement_get_sql(struct view text, const struct params *session); /* of a PREPARE */
+struct view statement_text(const struct statement *s);
+struct view statement_types(const struct statement *s);
 bool statement_is_legible(const struct statement *s, const struct params *session); /* its bytes mean there what they meant */
 void statement_unref(struct statement *s); /* NULL is fine */
 struct statement *statement_ref(struct statement *s);
@@ -51,19 +55,29 @@ struct named {
 	struct statement *statement; /* a reference */
 	bool is_listed;              /* in the map */
 	bool is_kept;                /* named_free_all() passes it by, once */
+	bool is_loose;               /* session/prepared.h: a text may have changed it, the server has not been asked yet */
+	bool is_seen;                /* likewise: the server has just listed it */
 	char name[];
 };
 
 #define NAMED_MAX 63 /* bytes of a name that count: PostgreSQL's NAMEDATALEN - 1 */
 
-struct named *named_find(struct named *map, const char *name);
-struct named *named_find_shared(struct named *map, const char *shared_name); /* one whose statement servers call so */
+/* Those of one client. */
+struct names {
+	struct named *map;
+	size_t bytes;       /* of their texts, as if none were shared */
+	uint32_t sql_count; /* prepared by SQL */
+};
+
+struct named *named_find(const struct names *names, const char *name);
+struct named *named_find_shared(const struct names *names, const char *shared_name); /* one whose statement servers call so */
 struct named *named_new(const char *name, struct statement *s);  /* in no map; one reference. Takes over that of s */
-void named_list(struct named **map, struct named *n);    /* into the map, or back; not if the name is taken */
-void named_unlist(struct named **map, struct named *n);  /* out of the map; harmless when it is not in it */
+void named_list(struct names *names, struct named *n);   /* into the map, or back; not if the name is taken */
+void named_unlist(struct names *names, struct named *n); /* out of the map; harmless when it is not in it */
 struct named *named_ref(struct named *n);
 void named_unref(struct named *n);                       /* NULL is fine */
-void named_free_all(struct named **map);
+void named_free_all(struct names *names);
+uint32_t named_count(const struct names *names);
 
 /* What a server has prepared. */
 struct held {
@@ -84,6 +98,7 @@ void holdings_keep(struct holdings *h, struct statement *s);  /* the next holdin
 bool holdings_touch(struct holdings *h, struct statement *s); /* true: it has it, and has just used it */
 void holdings_add(struct holdings *h, struct statement *s);
 void holdings_drop(struct holdings *h, struct statement *s);  /* harmless when absent */
+struct statement *holdings_find_shared(const struct holdings *h, const char *shared_name);
 struct statement *holdings_oldest(const struct holdings *h);  /* NULL: none */
 uint32_t holdings_count(const struct holdings *h);
 

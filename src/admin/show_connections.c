@@ -142,7 +142,7 @@ add_client(struct show_rows *out, struct client *c)
 	add_pointer(row->link, sizeof(row->link), c->link);
 	row->remote_pid = c->is_unix && !c->is_proxied ? peer_process(&c->stream) : 0;
 	add_params(row, c->params);
-	row->prepared = HASH_COUNT(c->statements);
+	row->prepared = named_count(&c->statements);
 	row->id = c->id;
 	row->fd = (uint64_t)c->stream.fd;
 	row->linked_fd = c->link && stream_is_open(&c->link->stream) ? (uint64_t)c->link->stream.fd : 0;

@@ -365,6 +365,17 @@ const struct setting setting_rows[] = {
 	  .preset = "200", .applies = APPLIES_ON_RELOAD,
 	  .text = "Named prepared statements kept per server connection in the modes transaction and statement. 0 "
 	          "leaves them alone.", },
+	{ .name = "max_client_prepared_statements",
+	  .group = "Pooling",
+	  .type = SETTING_INT, .at = offsetof(struct settings, max_client_prepared_statements),
+	  .preset = "10000", .applies = APPLIES_ON_RELOAD,
+	  .text = "Named prepared statements that one client may have at a time, in the modes transaction and statement. Beyond it, "
+	          "preparing fails with 53400, and a PREPARE of SQL keeps its client on its server. 0 for no limit.", },
+	{ .name = "max_client_prepared_size",
+	  .group = "Pooling",
+	  .type = SETTING_SIZE, .at = offsetof(struct settings, max_client_prepared_bytes),
+	  .preset = "64MB", .applies = APPLIES_ON_RELOAD,
+	  .text = "The same for all their texts together. 0 for no limit.", },
 	{ .name = "session_tracking",
 	  .group = "Pooling",
 	  .type = SETTING_ENUM, .at = offsetof(struct settings, session_tracking), .words = session_trackings,

@@ -165,7 +165,7 @@ run_parse(struct client *c, const struct frame *f, struct view all)
 		buf_clear(&c->unnamed);
 		buf_add(&c->unnamed, all);
 		c->unnamed_on = 0;
-	} else if (named_find(c->statements, parse.name)) {
+	} else if (named_find(&c->statements, parse.name)) {
 		char text[160];
 		snprintf(text, sizeof(text), "prepared statement \"%.100s\" already exists", parse.name);
 		refuse(c, false, &(struct fault){ .sqlstate = SQLSTATE_DUPLICATE_STATEMENT, .text = text });
@@ -236,7 +236,7 @@ run_describe(struct client *c, const struct target_message *target)
 static void
 run_close(struct client *c, const struct target_message *target)
 {
-	struct named *named = target->kind == 'S' ? named_find(c->statements, target->name) : NULL;
+	struct named *named = target->kind == 'S' ? named_find(&c->statements, target->name) : NULL;
 	if (named)
 		named_unlist(&c->statements, named);
 	else if (target->kind == 'S' && target->name[0] == '\0') {

@@ -17,6 +17,7 @@
 #include "session/lost.h"
 #include "session/pids.h"
 #include "session/pins.h"
+#include "session/prepared.h"
 #include "session/repeat.h"
 #include "session/server.h"
 #include "session/state.h"
@@ -109,27 +110,11 @@ owe(struct client *c, struct owed_item item)
 		owed_push(o, item);
 }
 
-/* Are names of statements translated, or is one server the client's for good? Those it has stay so if the mode changes. */
-static bool
-translates(const struct client *c)
-{
-	return (c->pool->rules.pool_mode != POOL_MODE_SESSION || c->statements) &&
-	       c->proxy->config->settings.max_prepared_statements > 0;
-}
-
 /* In the middle of a COPY the server takes data only; anything else would end in confusion about who answers what. */
 static bool
 is_in_copy(const struct client *c)
 {
 	return c->link->is_copy_in;
-}
-
-/* Is it to be known what its texts do to its session? */
-static bool
-is_watched(const struct client *c)
-{
-	return c->pool->rules.pool_mode != POOL_MODE_SESSION &&
-	       c->proxy->config->settings.session_tracking != TRACKING_OFF;
 }
 
 /* What this text names can't be had here (pinning = refuse), or 0: enum pin. */
@@ -163,12 +148,31 @@ text_of(struct view body, bool is_whole)
 	return view_part(body, 0, is_whole && body.n > 0 ? strnlen((const char *)body.p, body.n - 1) : body.n);
 }
 
+/* What the text names by names of statements must be on the server. */
+static enum flow
+before_text(struct client *c, uint32_t bits, const struct sql_facts *facts)
+{
+	if (prepared_is_reserved(facts))
+		return client_protocol_error(c, "statement names that begin with pgsluice_ are reserved");
+	return prepared_before_text(c, bits, facts) ? FLOW_MORE : FLOW_WAIT;
+}
+
+static void
+note_text(struct client *c, struct touch t, const struct sql_facts *facts)
+{
+	touch_note(c, t, facts);
+	if (t.bits & TOUCH_PREPARED)
+		prepared_note_loose(c, facts);
+	if (t.bits & TOUCH_NAMES_PREPARED)
+		prepared_note(c, facts); /* the last: of facts there may be nothing left */
+}
+
 static enum flow
 client_run_query(struct client *c, const struct frame *f, struct view all)
 {
 	if (c->proxy->config->settings.disable_pqexec)
 		return client_protocol_error(c, "PQexec disallowed (disable_pqexec)");
-	if (f->size <= TEXT_WHOLE_MAX && !frame_is_whole(f) && is_watched(c))
+	if (f->size <= TEXT_WHOLE_MAX && !frame_is_whole(f) && client_is_watched(c))
 		return FLOW_WAIT;
 	enum flow flow = client_need_server(c);
 	if (flow != FLOW_MORE)
@@ -177,19 +181,25 @@ client_run_query(struct client *c, const struct frame *f, struct view all)
 		return client_protocol_error(c, "Query message during COPY from the client");
 	uint32_t refused = 0;
 	struct buf real = { 0 };
-	if (is_watched(c)) {
+	struct named *outcome = NULL;
+	if (client_is_watched(c)) {
 		const struct sql_facts *facts;
 		struct view text = text_of(f->body, frame_is_whole(f));
 		struct touch t = touch_judge(c, text, frame_is_whole(f), &facts);
 		refused = refused_of(c, facts);
+		flow = !refused && (t.bits & TOUCH_NEEDS_NAMES) ? before_text(c, t.bits, facts) : FLOW_MORE;
+		if (flow != FLOW_MORE)
+			return flow;
 		if (!refused && (t.bits & TOUCH_SIGNALS) && pids_replace_in_text(c, text, &real) == PIDS_WAIT)
 			return FLOW_WAIT;
+		if (!refused)
+			outcome = prepared_outcome(c, text, facts, &t);
 		if (!refused) {
 			touch_before(c, t);
-			touch_note(c, t, facts);
+			note_text(c, t, facts);
 		}
 	}
-	struct owed_item item = { .what = OWED_QUERY, .refused = (uint16_t)refused };
+	struct owed_item item = { .what = OWED_QUERY, .refused = (uint16_t)refused, .named = outcome };
 	if (!c->link->owed.is_skipping) { /* a simple query drops the unnamed statement */
 		buf_free(&c->unnamed);
 		c->unnamed_on = 0;
@@ -221,20 +231,11 @@ client_run_function(struct client *c, const struct frame *f, struct view all)
 		return flow;
 	if (is_in_copy(c))
 		return client_protocol_error(c, "FunctionCall message during COPY from the client");
-	if (is_watched(c))
+	if (client_is_watched(c))
 		touch_note_function(c, f->body.n >= 4 ? load_be32(f->body.p) : 0);
 	owe(c, (struct owed_item){ .what = OWED_FUNCTION });
 	forward(c, f, all);
 	return FLOW_MORE;
-}
-
-/* The server is to forget a statement: owed a CloseComplete, or, if it skips this, it holds the statement still. */
-static void
-close_holding(struct client *c, struct statement *st, struct buf *out)
-{
-	request_close(out, 'S', st->name);
-	owe(c, (struct owed_item){ .what = OWED_CLOSE, .to = OWED_TO_NOBODY, .statement = statement_ref(st) });
-	holdings_drop(&c->link->holdings, st);
 }
 
 /* Make room before a statement is prepared: the longest unused goes. */
@@ -243,7 +244,7 @@ make_holding(struct client *c, struct statement *st, struct buf *out)
 {
 	struct server *s = c->link;
 	while (holdings_count(&s->holdings) >= (uint32_t)c->proxy->config->settings.max_prepared_statements)
-		close_holding(c, holdings_oldest(&s->holdings), out);
+		prepared_close_holding(s, holdings_oldest(&s->holdings), out);
 	holdings_add(&s->holdings, st);
 	c->pool->database->stats.server_parses++;
 	statement_add_parse(st, out);
@@ -285,12 +286,31 @@ prepare_on_server(struct client *c, struct statement *st)
 	return true;
 }
 
+static inline bool
+is_run_as_own(const struct client *c, const struct statement *st)
+{
+	return statement_is_own(st) && (st->is_sql || client_is_watched(c));
+}
+
+/* Before a statement is parsed, described or bound whose text names others; or under its own name, if there is one. */
+static enum flow
+before_statement(struct client *c, const struct statement *st, const char *own_name)
+{
+	if (!st->is_sql) {
+		const struct sql_facts *facts = sql_facts_of(c->proxy->sql_cache, statement_text(st));
+		enum flow flow = before_text(c, st->touch.bits, facts);
+		if (flow != FLOW_MORE)
+			return flow;
+	}
+	return own_name == NULL || prepared_before_name(c, own_name) ? FLOW_MORE : FLOW_WAIT;
+}
+
 static enum flow
 client_parse_named(struct client *c, const struct frame *f, const struct parse_message *parse)
 {
 	struct server *s = c->link;
 	struct statement *st = statement_get(parse, c->params);
-	if (is_watched(c) && (!st->is_judged || c->pool->rules.pinning == PINNING_REFUSE)) {
+	if (client_is_watched(c) && (!st->is_judged || c->pool->rules.pinning == PINNING_REFUSE)) {
 		const struct sql_facts *facts;
 		st->touch = touch_judge(c, parse->query, true, &facts);
 		st->is_judged = true;
@@ -306,18 +326,32 @@ client_parse_named(struct client *c, const struct frame *f, const struct parse_m
 		statement_unref(st);
 		return FLOW_WAIT;
 	}
+	bool is_own = is_run_as_own(c, st);
+	if (is_own) {
+		enum flow flow = before_statement(c, st, NULL);
+		if (flow != FLOW_MORE) {
+			statement_unref(st);
+			return flow;
+		}
+	}
 	struct stats *stats = &c->pool->database->stats;
 	stats->client_parses++;
 	struct buf b = { 0 };
-	struct named *known = named_find(c->statements, parse->name);
+	struct named *known = named_find(&c->statements, parse->name);
 	if (known && c->is_repeating && known->statement == st) /* it was this very message, before its server was lost */
 		named_unlist(&c->statements, known);
-	if (named_find(c->statements, parse->name)) {
+	if (named_find(&c->statements, parse->name)) {
 		/* PostgreSQL refuses the name. Let the server do it, so that its transaction fails as it must. */
 		prepare_on_server(c, st);
 		statement_add_parse(st, &b);
 		struct named *asked = named_new(parse->name, statement_ref(st));
 		owe(c, (struct owed_item){ .what = OWED_PARSE, .is_duplicate = true, .named = asked });
+		stream_put(&s->stream, buf_view(&b));
+	} else if (!prepared_has_room(c, st->query_bytes) && !s->owed.is_skipping) {
+		/* The server is to refuse something in its place; the client reads that there are too many. */
+		request_parse(&b, "", VIEW("pgsluice: too many"), (struct view){ 0 });
+		owe(c, (struct owed_item){ .what = OWED_PARSE, .is_duplicate = true });
+		s->unnamed_of = 0;
 		stream_put(&s->stream, buf_view(&b));
 	} else {
 		struct named *named = named_new(parse->name, statement_ref(st));
@@ -326,11 +360,14 @@ client_parse_named(struct client *c, const struct frame *f, const struct parse_m
 		bool may_answer = s->status != 'E' && s->owed.readies == 0;
 		if (s->owed.is_skipping) {
 			owe(c, (struct owed_item){ .what = OWED_PARSE, .named = named });
+		} else if (is_own) {
+			prepared_parse_own(c, named);
+			owe(c, (struct owed_item){ .what = OWED_PARSE, .to = OWED_BY_US, .named = named });
 		} else if (holdings_touch(&s->holdings, st) && may_answer) {
 			owe(c, (struct owed_item){ .what = OWED_PARSE, .to = OWED_BY_US, .named = named });
 		} else {
 			if (holdings_touch(&s->holdings, st))
-				close_holding(c, st, &b);
+				prepared_close_holding(s, st, &b);
 			make_holding(c, st, &b);
 			owe(c, (struct owed_item){ .what = OWED_PARSE, .named = named, .statement = statement_ref(st) });
 			stream_put(&s->stream, buf_view(&b));
@@ -357,7 +394,7 @@ client_run_parse(struct client *c, const struct frame *f, struct view all)
 	bool is_unnamed = f->body.n > 0 && f->body.p[0] == '\0';
 	if (f->body.n == 0 && frame_body_size(f) > 0)
 		return FLOW_WAIT;
-	bool must_be_whole = translates(c) && (!is_unnamed || f->size <= UNNAMED_MAX);
+	bool must_be_whole = client_translates(c) && (!is_unnamed || f->size <= UNNAMED_MAX);
 	if (must_be_whole && !frame_is_whole(f))
 		return FLOW_WAIT;
 	struct parse_message parse;
@@ -372,15 +409,18 @@ client_run_parse(struct client *c, const struct frame *f, struct view all)
 	if (must_be_whole && !is_unnamed)
 		return client_parse_named(c, f, &parse);
 	uint32_t refused = 0;
-	if (is_watched(c) && is_unnamed) {
+	if (client_is_watched(c) && is_unnamed) {
 		const struct sql_facts *facts;
 		struct touch t = touch_judge(c, must_be_whole ? parse.query : (struct view){ 0 }, must_be_whole, &facts);
 		refused = refused_of(c, facts);
+		flow = !refused && (t.bits & TOUCH_NEEDS_NAMES) ? before_text(c, t.bits, facts) : FLOW_MORE;
+		if (flow != FLOW_MORE)
+			return flow;
 		touch_before(c, t);
 		c->unnamed_touches = refused ? 0 : t.bits;
 		c->unnamed_shape = t.shape;
 	}
-	if (translates(c) && !c->link->owed.is_skipping) {
+	if (client_translates(c) && !c->link->owed.is_skipping) {
 		buf_clear(&c->unnamed);
 		if (must_be_whole)
 			buf_add(&c->unnamed, all);
@@ -402,7 +442,7 @@ bring_unnamed(struct client *c)
 {
 	struct server *s = c->link;
 	bool is_here = s->unnamed_of == c->id && c->unnamed_on == s->id; /* else it may be one that it had here earlier */
-	if (!translates(c) || is_here || s->owed.is_skipping)
+	if (!client_translates(c) || is_here || s->owed.is_skipping)
 		return;
 	if (c->unnamed.n > 0) {
 		stream_put(&s->stream, buf_view(&c->unnamed));
@@ -444,7 +484,34 @@ note_statement(struct client *c, const char *name, struct touch t)
 	touch_before(c, t);
 	if ((t.bits & ~(uint32_t)TOUCH_MAY) && client_statement(c, name, &text, &types))
 		facts = sql_facts_of(c->proxy->sql_cache, text);
-	touch_note(c, t, facts);
+	note_text(c, t, facts);
+}
+
+static enum flow
+before_unnamed(struct client *c)
+{
+	struct view text, types;
+	const struct sql_facts *facts = NULL;
+	if (client_statement(c, "", &text, &types))
+		facts = sql_facts_of(c->proxy->sql_cache, text);
+	return before_text(c, c->unnamed_touches, facts);
+}
+
+/* One that the server has to know by the client's name for it. */
+static enum flow
+client_bind_own(struct client *c, const struct frame *f, struct view all, const struct named *named)
+{
+	struct statement *st = named->statement;
+	enum flow flow = before_statement(c, st, named->name);
+	if (flow != FLOW_MORE)
+		return flow;
+	if (client_is_watched(c)) {
+		/* facts are read again: the cache may have let go of them */
+		note_text(c, st->touch, sql_facts_of(c->proxy->sql_cache, statement_text(st)));
+	}
+	owe(c, (struct owed_item){ .what = OWED_BIND });
+	forward(c, f, all);
+	return FLOW_MORE;
 }
 
 /* A Bind under this name of its statement; real: its values, if others than the client sent; freed. */
@@ -499,10 +566,15 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 		forget_prepared(s);
 	struct buf real = { 0 };
 	if (head.statement[0] == '\0') {
-		if ((translates(c) && must_wait(c, "", NULL)) || !find_pids(c, f, &head, c->unnamed_touches, &real))
+		if (client_translates(c) && must_wait(c, "", NULL))
+			return FLOW_WAIT;
+		flow = c->unnamed_touches & TOUCH_NEEDS_NAMES ? before_unnamed(c) : FLOW_MORE;
+		if (flow != FLOW_MORE)
+			return flow;
+		if (!find_pids(c, f, &head, c->unnamed_touches, &real))
 			return FLOW_WAIT;
 		bring_unnamed(c);
-		if (is_watched(c))
+		if (client_is_watched(c))
 			note_statement(c, "", (struct touch){ .bits = c->unnamed_touches, .shape = c->unnamed_shape });
 		owe(c, (struct owed_item){ .what = OWED_BIND });
 		if (real.n > 0)
@@ -511,27 +583,32 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 			forward(c, f, all);
 		return FLOW_MORE;
 	}
-	struct named *named = translates(c) ? named_find(c->statements, head.statement) : NULL;
-	if (translates(c) && must_wait(c, head.statement, named ? named->statement : NULL))
+	struct named *named = client_translates(c) ? named_find(&c->statements, head.statement) : NULL;
+	if (client_translates(c) && must_wait(c, head.statement, named ? named->statement : NULL))
 		return FLOW_WAIT;
-	if (named && !find_pids(c, f, &head, named->statement->touch.bits, &real))
+	bool is_own = named && is_run_as_own(c, named->statement);
+	if (named && !is_own && !find_pids(c, f, &head, named->statement->touch.bits, &real))
 		return FLOW_WAIT;
-	if (translates(c))
+	if (client_translates(c))
 		c->pool->database->stats.binds++;
+	if (named == NULL && !prepared_before_name(c, head.statement))
+		return FLOW_WAIT;
 	if (named == NULL) {
 		/* Unknown: the server will say so, under the client's name. Unless that is one of ours: then it says so of "". */
-		bool is_ours = translates(c) && statement_is_shared_name(head.statement);
+		bool is_ours = client_translates(c) && statement_is_shared_name(head.statement);
 		if (is_ours)
 			return client_protocol_error(c, "statement names that begin with pgsluice_ are reserved");
 		owe(c, (struct owed_item){ .what = OWED_BIND });
 		forward(c, f, all);
 		return FLOW_MORE;
 	}
+	if (__builtin_expect(is_own, 0))
+		return client_bind_own(c, f, all, named);
 	if (!prepare_on_server(c, named->statement)) {
 		buf_free(&real);
 		return FLOW_GONE;
 	}
-	if (is_watched(c))
+	if (client_is_watched(c))
 		note_statement(c, head.statement, named->statement->touch);
 	forward_bind(c, f, &head, named->statement->name, &real);
 	owe(c, (struct owed_item){ .what = OWED_BIND });
@@ -551,17 +628,30 @@ client_run_describe(struct client *c, const struct frame *f, struct view all)
 		return client_protocol_error(c, "Describe message during COPY from the client");
 	struct named *named = NULL;
 	if (target.kind == 'S' && target.name[0] == '\0') {
-		if (translates(c) && must_wait(c, "", NULL))
+		if (client_translates(c) && must_wait(c, "", NULL))
 			return FLOW_WAIT;
+		if (c->unnamed_touches & TOUCH_NEEDS_NAMES) {
+			flow = before_unnamed(c);
+			if (flow != FLOW_MORE)
+				return flow;
+		}
 		bring_unnamed(c);
-	} else if (target.kind == 'S' && translates(c)) {
-		named = named_find(c->statements, target.name);
+	} else if (target.kind == 'S' && client_translates(c)) {
+		named = named_find(&c->statements, target.name);
 		if (must_wait(c, target.name, named ? named->statement : NULL))
 			return FLOW_WAIT;
 		if (named == NULL && statement_is_shared_name(target.name))
 			return client_protocol_error(c, "statement names that begin with pgsluice_ are reserved");
+		if (named == NULL && !prepared_before_name(c, target.name))
+			return FLOW_WAIT;
 	}
-	if (named == NULL) {
+	bool is_own = named && is_run_as_own(c, named->statement);
+	if (is_own) {
+		flow = before_statement(c, named->statement, named->name);
+		if (flow != FLOW_MORE)
+			return flow;
+	}
+	if (named == NULL || is_own) {
 		owe(c, (struct owed_item){ .what = OWED_DESCRIBE });
 		forward(c, f, all);
 		return FLOW_MORE;
@@ -587,10 +677,10 @@ client_run_close(struct client *c, const struct frame *f, struct view all)
 		return flow;
 	if (is_in_copy(c))
 		return client_protocol_error(c, "Close message during COPY from the client");
-	if (target.kind == 'S' && target.name[0] != '\0' && translates(c)) {
+	if (target.kind == 'S' && target.name[0] != '\0' && client_translates(c)) {
 		/* The server keeps the shared statement for others; the client's name for it goes. */
-		struct named *named = named_find(c->statements, target.name);
-		if (must_wait(c, target.name, NULL))
+		struct named *named = named_find(&c->statements, target.name);
+		if (must_wait(c, target.name, NULL) || !prepared_before_close(c, target.name))
 			return FLOW_WAIT;
 		if (named) {
 			named_ref(named);
@@ -701,13 +791,14 @@ static const struct client_rule {
 bool
 client_statement(const struct client *c, const char *name, struct view *text, struct view *types)
 {
-	const struct named *named = name[0] ? named_find(c->statements, name) : NULL;
+	const struct named *named = name[0] ? named_find(&c->statements, name) : NULL;
 	struct parse_message parse;
 	struct frame f;
+	if (named && named->statement->is_sql) /* its text is not what is run */
+		return false;
 	if (named) {
-		const struct statement *st = named->statement;
-		*text = view_of(st->key + st->types_bytes, st->query_bytes);
-		*types = view_of(st->key, st->types_bytes);
+		*text = statement_text(named->statement);
+		*types = statement_types(named->statement);
 		return true;
 	}
 	bool has_unnamed = name[0] == '\0' && frame_peek(buf_view(&c->unnamed), UINT32_MAX, &f) == FRAME_OK;

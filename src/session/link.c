@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "session/cancel.h"
 #include "session/pins.h"
+#include "session/prepared.h"
 #include "session/replication.h"
 #include "session/state.h"
 #include "session/touch.h"
@@ -68,6 +69,10 @@ link_join(struct client *c, struct server *s)
 		stream_pause(&s->stream);
 	if (s->stream.is_blocked) /* data of a COPY that failed may still be on their way */
 		stream_pause(&c->stream);
+	if (s->own.error.n > 0)
+		buf_clear(&s->own.error);
+	if (s->own.names.map && s->own.client != c->id && c->state != CLIENT_WELCOME)
+		prepared_clean(s);
 	if (c->params && s->sequences_of != c->id && touch_reads_sequences(s->pool->database))
 		link_say(s, "DISCARD SEQUENCES"); /* currval() and lastval() tell nobody of another's */
 	if (c->params && s->params != c->params)
@@ -134,9 +139,9 @@ link_break(struct server *s)
 	struct client *c = s->link;
 	while (!owed_is_empty(&s->owed)) { /* newest first */
 		struct owed_item item = owed_pop_last(&s->owed);
-		if (item.named && item.what == OWED_PARSE)
+		if (item.named && item.what == OWED_PARSE && !item.is_own)
 			named_unlist(&c->statements, item.named);
-		else if (item.named)
+		else if (item.named && item.what == OWED_CLOSE && !item.is_own)
 			named_list(&c->statements, item.named);
 		owed_item_fini(&item);
 	}
@@ -234,12 +239,12 @@ undo(struct server *s, struct owed_item *item, uint32_t sync)
 {
 	if (item->statement)
 		undo_holding(s, item, sync);
-	if (item->named && s->link) {
-		if (item->what == OWED_PARSE)
-			named_unlist(&s->link->statements, item->named);
-		else
-			named_list(&s->link->statements, item->named);
-	}
+	if (item->is_own)
+		prepared_undo(s, item);
+	else if (item->named && s->link && item->what == OWED_PARSE)
+		named_unlist(&s->link->statements, item->named);
+	else if (item->named && s->link && item->what == OWED_CLOSE)
+		named_list(&s->link->statements, item->named);
 	if (item->is_unnamed)
 		s->unnamed_of = 0; /* the unnamed one is still what it was: perhaps somebody else's */
 	owed_item_fini(item);

@@ -82,9 +82,13 @@ owed_is_uncertain(const struct owed *o, const char *name, const struct statement
 	for (uint32_t i = o->count; i > 0; i--) {
 		const struct owed_item *item = owed_at(o, i - 1);
 		bool is_it = item->is_unnamed && name[0] == '\0';
-		if (owed_ends_with_ready(item->what))
+		if (owed_ends_with_ready(item->what)) {
 			has_passed_ready = true;
-		else if (is_it)
+			if (item->named && !item->is_own && strncmp(item->named->name, name, NAMED_MAX) == 0)
+				return true; /* PREPARE, DEALLOCATE */
+		} else if (item->is_own) {
+			continue;
+		} else if (is_it)
 			return has_passed_ready; /* done or skipped together with what asks, or not */
 		else if (has_passed_ready && ((item->named && strncmp(item->named->name, name, NAMED_MAX) == 0) ||
 		                              (st && (item->statement == st || (item->named && item->named->statement == st)))))

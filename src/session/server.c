@@ -244,6 +244,7 @@ server_free(struct server *s)
 	state_free(s);
 	buf_free(&s->touch_names);
 	holdings_clear(&s->holdings);
+	prepared_own_free(&s->own);
 	buf_free(&s->key);
 	buf_free(&s->kept);
 	heap_free(s);

@@ -20,6 +20,7 @@
 #include "session/lost.h"
 #include "session/pids.h"
 #include "session/pins.h"
+#include "session/prepared.h"
 #include "session/repeat.h"
 #include "session/replication.h"
 #include "session/server.h"
@@ -160,10 +161,11 @@ server_deallocated_all(struct server *s)
 			continue;
 		if (item->statement)
 			holdings_keep(&s->holdings, item->statement);
-		if (s->link && item->named && item->named->is_listed)
+		if (s->link && item->named && item->named->is_listed && !item->is_own)
 			item->named->is_kept = true;
 	}
 	holdings_clear(&s->holdings);
+	prepared_deallocated_all(s);
 	s->unnamed_of = 0;
 	if (s->link)
 		named_free_all(&s->link->statements);
@@ -180,7 +182,10 @@ server_run_complete(struct server *s, const struct frame *f, struct view all)
 	s->is_copy_in = false;
 	s->loose_syncs = 0;
 	s->has_completed = s->link && owed_first(&s->owed)->to == OWED_TO_CLIENT;
-	if (owed_first(&s->owed)->what == OWED_EXECUTE)
+	struct owed_item *first = owed_first(&s->owed);
+	if (first->what == OWED_QUERY && first->named && !first->is_own)
+		prepared_done(s, first);
+	if (first->what == OWED_EXECUTE)
 		return server_run_end(s, f, all);
 	return server_run_part(s, f, all);
 }
@@ -282,12 +287,13 @@ server_run_ready(struct server *s, const struct frame *f, struct view all)
 	bool is_loose = is_loose_ready(s, f->type);
 	bool goes = is_loose ? s->link != NULL : answers_client(s);
 	bool is_state = !is_loose && first->is_state;
-	bool is_our_set = !is_loose && !is_state && first->to == OWED_TO_NOBODY && s->params_wanted;
+	bool is_our_set = !is_loose && !is_state && first->to == OWED_TO_NOBODY && !first->is_brought && s->params_wanted;
 	if (is_loose) {
 		s->loose_syncs--;
 		s->owed.is_open = s->owed.is_skipping = false;
 	} else {
-		owed_pop(&s->owed);
+		struct owed_item item = owed_pop(&s->owed);
+		owed_item_fini(&item);
 	}
 	s->status = status;
 	s->is_copy_in = false;
@@ -309,6 +315,7 @@ server_run_ready(struct server *s, const struct frame *f, struct view all)
 		stream_send(&s->link->stream, all);
 		count_ready(s, s->link);
 		s->has_spoken = s->has_failed = s->has_completed = s->may_unsay = false;
+		buf_clear(&s->own.error);
 	}
 	if (owed_is_ours(&s->owed))
 		link_pop_ours(s);
@@ -351,6 +358,18 @@ send_duplicate_error(struct client *c, const char *name)
 	snprintf(text, sizeof(text), "prepared statement \"%s\" already exists", name);
 	struct buf b = { 0 };
 	reply_error(&b, "ERROR", &(struct fault){ .sqlstate = SQLSTATE_DUPLICATE_STATEMENT, .text = text });
+	client_send(c, buf_view(&b));
+	buf_free(&b);
+}
+
+/* In the place of a Parse beyond its limit the server was told to fail. */
+static void
+send_too_many_error(struct client *c)
+{
+	struct buf b = { 0 };
+	reply_error(&b, "ERROR", &(struct fault){ .sqlstate = SQLSTATE_CONFIGURATION_LIMIT,
+	            .text = "too many prepared statements in this session",
+	            .hint = "See max_client_prepared_statements and max_client_prepared_size; DEALLOCATE what is not needed." });
 	client_send(c, buf_view(&b));
 	buf_free(&b);
 }
@@ -408,7 +427,7 @@ send_reworded(struct client *c, const struct frame *f, const struct error_fields
 {
 	char ours[NAMEDATALEN];
 	find_our_name(e, ours);
-	const struct named *named = ours[0] ? named_find_shared(c->statements, ours) : NULL;
+	const struct named *named = ours[0] ? named_find_shared(&c->statements, ours) : NULL;
 	if (named == NULL)
 		return false;
 	struct buf b = { 0 };
@@ -461,10 +480,16 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 		pass(s, f, all, true); /* idle in a transaction, and cut off: the client has to know why */
 		return true;           /* the end of the stream follows */
 	}
+	if (first->is_brought && !is_fatal) {
+		prepared_on_error(s, first, all);
+		pass(s, f, all, false);
+		link_on_error(s);
+		return true;
+	}
 	bool is_ours = first->to == OWED_TO_NOBODY && owed_ends_with_ready(first->what);
 	if (is_ours) {
 		s->question_failed = true;
-		bool is_set = s->link && !first->is_state && (s->link->state == CLIENT_LINKED || (s->link->state == CLIENT_CHECKING && s->params_wanted));
+		bool is_set = s->link && !first->is_state && !first->is_brought && (s->link->state == CLIENT_LINKED || (s->link->state == CLIENT_CHECKING && s->params_wanted));
 		if (is_set) {
 			char text[240];
 			snprintf(text, sizeof(text), "session parameters could not be restored: %s", s->why_dying);
@@ -478,7 +503,8 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 		pass(s, f, all, false);
 		return s->state != SERVER_CLOSED;
 	}
-	if (is_about_our_names(&e) && !first->is_duplicate)
+	bool is_by_hand = first->what == OWED_QUERY || first->what == OWED_EXECUTE; /* there is none of that name now: session/prepared.h */
+	if (is_about_our_names(&e) && !first->is_duplicate && !is_by_hand)
 		s->slot.is_close_needed = true; /* somebody has meddled with them: it does not hold what we believe */
 	s->is_copy_in = false;
 	/* An error in what we added before the client's message (a statement that can't be prepared again) is the client's. */
@@ -489,6 +515,15 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 	}
 	if (first->refused && goes && strcmp(s->why_state, PINS_REFUSED_SQLSTATE) == 0) {
 		pins_refuse(s->link, first->refused);
+		s->has_spoken = true;
+		goes = false;
+	}
+	if (first->is_duplicate && goes && first->named == NULL) {
+		send_too_many_error(s->link);
+		goes = false;
+	}
+	if (goes && s->own.error.n > 0 && strcmp(s->why_state, SQLSTATE_INVALID_STATEMENT_NAME) == 0) {
+		client_send(s->link, buf_view(&s->own.error)); /* that is why it is not there */
 		s->has_spoken = true;
 		goes = false;
 	}

@@ -18,6 +18,7 @@
 #include "session/client.h"
 #include "session/link.h"
 #include "session/pins.h"
+#include "session/prepared.h"
 #include "session/server.h"
 #include "session/touch.h"
 #include "sql/literal.h"
@@ -108,7 +109,8 @@ static const struct {
 	{ ASK_TEMPORARY, "SELECT 't', NULL, NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_depend WHERE refclassid" EQUALS
 	                 "2615 AND refobjid" EQUALS "pg_catalog.pg_my_temp_schema())" },
 	{ ASK_CURSORS, "SELECT 'h', name, NULL FROM pg_catalog.pg_cursors WHERE is_holdable" },
-	{ ASK_PREPARED, "SELECT 'p', name, statement FROM pg_catalog.pg_prepared_statements"
+	{ ASK_PREPARED, "SELECT 'p', name, CASE WHEN pg_catalog.octet_length(statement) OPERATOR(pg_catalog.<=) 30000 THEN"
+	                " pg_catalog.concat(from_sql, statement) END FROM pg_catalog.pg_prepared_statements"
 	                " WHERE name OPERATOR(pg_catalog.!~) '^" STATEMENT_SHARED_PREFIX "[0-9]+$'" },
 	{ ASK_ORIGIN, "SELECT 'o', NULL, NULL WHERE pg_catalog.pg_replication_origin_session_is_setup()" },
 };
@@ -146,6 +148,8 @@ state_ask(struct server *s)
 	s->asked->sections = sections_of(s->touched);
 	s->asked->at_us = clock_now_us();
 	compose(s, s->asked->sections, &sql);
+	if (s->asked->sections & ASK_PREPARED)
+		prepared_asked(s);
 	request_query(&b, (const char *)sql.p);
 	stream_put(&s->stream, buf_view(&b));
 	owed_push(&s->owed, (struct owed_item){ .what = OWED_QUERY, .to = OWED_TO_NOBODY, .is_state = true });
@@ -198,7 +202,6 @@ pin_of_row(char kind)
 	case 'h': return PIN_CURSORS;
 	case 'o': return PIN_ORIGIN;
 	case 'l': return PIN_LISTEN;
-	case 'p': return PIN_PREPARED;
 	default: return 0;
 	}
 }
@@ -215,6 +218,8 @@ state_on_row(struct server *s, struct view values)
 		return;
 	}
 	a->pins |= pin_of_row((char)kind.p[0]);
+	if (kind.p[0] == 'p')
+		prepared_on_row(s, name, no_value ? NULL : &value);
 	if ((kind.p[0] != 's' && kind.p[0] != 'n') || no_name || (no_value && kind.p[0] != 'n'))
 		return;
 	if (a->rows.n + name.n + value.n > ROWS_MAX) {
@@ -349,7 +354,10 @@ apply(struct server *s)
 	struct client *c = s->link;
 	struct state_asked *a = s->asked;
 	uint32_t pins = (c->pins & ~(pins_of_sections(a->sections) | PIN_UNKNOWN)) | a->pins | pins_for_good(a->touched);
-	bool has_changed = pins != c->pins;
+	bool has_changed = false;
+	if ((a->sections & ASK_PREPARED) && !prepared_apply(s, &has_changed))
+		pins |= PIN_PREPARED;
+	has_changed |= pins != c->pins;
 	if (a->sections & (ASK_SETTINGS | ASK_NAMES)) {
 		struct params *truth = truth_of(s);
 		struct params *want = wanted_of(c, s, truth);

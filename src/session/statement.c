@@ -54,19 +54,21 @@ statement_is_legible(const struct statement *s, const struct params *session)
 	       (strings == NULL || (strcmp(strings, "off") == 0) == s->strings_are_off);
 }
 
-struct statement *
-statement_get(const struct parse_message *parse, const struct params *session)
+enum { NO_TYPES = 0xffff }; /* in the place of their number: a PREPARE. A Parse with so many is longer than any text of those */
+
+static struct statement *
+get(struct view query, struct view types, uint16_t type_count, bool is_sql, const struct params *session)
 {
-	const char *encoding = encoding_of(parse->query, session), *strings = strings_of(parse->query, session);
+	const char *encoding = encoding_of(query, session), *strings = strings_of(query, session);
 	struct buf key = { 0 };
-	buf_add(&key, parse->types);
-	buf_add(&key, parse->query);
+	buf_add(&key, types);
+	buf_add(&key, query);
 	if (encoding[0] || strings[0]) {
 		buf_add_string(&key, encoding);
 		buf_add_string(&key, strings);
 	}
 	/* How many bytes are types is part of the key: it is put behind, where it can't be mistaken for either. */
-	buf_add_be16(&key, parse->type_count);
+	buf_add_be16(&key, type_count);
 
 	struct statement *s;
 	HASH_FIND(hh, all, key.p, key.n, s);
@@ -77,9 +79,10 @@ statement_get(const struct parse_message *parse, const struct params *session)
 	static uint32_t last;
 	s = heap_alloc(sizeof(*s) + key.n);
 	s->refs = 1;
-	s->types_bytes = (uint32_t)parse->types.n;
-	s->query_bytes = (uint32_t)parse->query.n;
-	s->has_escapes = has_byte(parse->query, is_backslash);
+	s->is_sql = is_sql;
+	s->types_bytes = (uint32_t)types.n;
+	s->query_bytes = (uint32_t)query.n;
+	s->has_escapes = has_byte(query, is_backslash);
 	s->strings_are_off = strings[0] != '\0';
 	snprintf(s->encoding, sizeof(s->encoding), "%s", encoding);
 	snprintf(s->name, sizeof(s->name), STATEMENT_SHARED_PREFIX "%u", ++last);
@@ -87,6 +90,30 @@ statement_get(const struct parse_message *parse, const struct params *session)
 	HASH_ADD_KEYPTR(hh, all, s->key, key.n, s);
 	buf_free(&key);
 	return s;
+}
+
+struct statement *
+statement_get(const struct parse_message *parse, const struct params *session)
+{
+	return get(parse->query, parse->types, parse->type_count, false, session);
+}
+
+struct statement *
+statement_get_sql(struct view text, const struct params *session)
+{
+	return get(text, (struct view){ 0 }, NO_TYPES, true, session);
+}
+
+struct view
+statement_text(const struct statement *s)
+{
+	return view_of(s->key + s->types_bytes, s->query_bytes);
+}
+
+struct view
+statement_types(const struct statement *s)
+{
+	return view_of(s->key, s->types_bytes);
 }
 
 struct statement *
@@ -108,7 +135,7 @@ statement_unref(struct statement *s)
 void
 statement_add_parse(const struct statement *s, struct buf *out)
 {
-	request_parse(out, s->name, view_of(s->key + s->types_bytes, s->query_bytes), view_of(s->key, s->types_bytes));
+	request_parse(out, s->name, statement_text(s), statement_types(s));
 }
 
 bool
@@ -124,20 +151,26 @@ statement_count(void)
 }
 
 struct named *
-named_find(struct named *map, const char *name)
+named_find(const struct names *names, const char *name)
 {
 	struct named *n;
-	HASH_FIND(hh, map, name, strnlen(name, NAMED_MAX), n);
+	HASH_FIND(hh, names->map, name, strnlen(name, NAMED_MAX), n);
 	return n;
 }
 
 struct named *
-named_find_shared(struct named *map, const char *shared_name)
+named_find_shared(const struct names *names, const char *shared_name)
 {
-	for (struct named *n = map; n; n = n->hh.next)
+	for (struct named *n = names->map; n; n = n->hh.next)
 		if (strcmp(n->statement->name, shared_name) == 0)
 			return n;
 	return NULL;
+}
+
+uint32_t
+named_count(const struct names *names)
+{
+	return HASH_COUNT(names->map);
 }
 
 struct named *
@@ -151,22 +184,34 @@ named_new(const char *name, struct statement *s)
 	return n;
 }
 
-void
-named_list(struct named **map, struct named *n)
+static void
+count(struct names *names, const struct statement *s, bool is_in)
 {
-	if (n->is_listed || named_find(*map, n->name))
+	if (s == NULL)
 		return;
-	HASH_ADD_KEYPTR(hh, *map, n->name, strnlen(n->name, NAMED_MAX), n);
+	size_t bytes = s->types_bytes + s->query_bytes;
+	names->bytes = is_in ? names->bytes + bytes : names->bytes - bytes;
+	names->sql_count = is_in ? names->sql_count + s->is_sql : names->sql_count - s->is_sql;
+}
+
+void
+named_list(struct names *names, struct named *n)
+{
+	if (n->is_listed || named_find(names, n->name))
+		return;
+	HASH_ADD_KEYPTR(hh, names->map, n->name, strnlen(n->name, NAMED_MAX), n);
+	count(names, n->statement, true);
 	n->is_listed = true;
 	n->refs++;
 }
 
 void
-named_unlist(struct named **map, struct named *n)
+named_unlist(struct names *names, struct named *n)
 {
 	if (!n->is_listed)
 		return;
-	HASH_DEL(*map, n);
+	HASH_DEL(names->map, n);
+	count(names, n->statement, false);
 	n->is_listed = false;
 	named_unref(n);
 }
@@ -189,15 +234,15 @@ named_unref(struct named *n)
 }
 
 void
-named_free_all(struct named **map)
+named_free_all(struct names *names)
 {
 	struct named *n, *after;
-	HASH_ITER(hh, *map, n, after)
+	HASH_ITER(hh, names->map, n, after)
 	{
 		if (n->is_kept)
 			n->is_kept = false;
 		else
-			named_unlist(map, n);
+			named_unlist(names, n);
 	}
 }
 
@@ -274,6 +319,15 @@ holdings_drop(struct holdings *h, struct statement *s)
 	struct held *held = held_find(h, s);
 	if (held)
 		held_free(h, held);
+}
+
+struct statement *
+holdings_find_shared(const struct holdings *h, const char *shared_name)
+{
+	for (struct held *held = h->map; held; held = held->hh.next)
+		if (strcmp(held->statement->name, shared_name) == 0)
+			return held->statement;
+	return NULL;
 }
 
 struct statement *
