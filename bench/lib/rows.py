@@ -19,6 +19,7 @@ MEASURES = {
     "cpu_gb": ("processor time", "s/GB", 3, False),
     "cpu_paced": ("processor time, paced", "us/transaction", 2, False),
     "calls": ("system calls", "/transaction", 2, False),
+    "trips": ("transactions of the server", "/query", 3, False),
     "calls_query": ("system calls", "/query", 2, False),
     "calls_mb": ("system calls", "/MB", 1, False),
     "calls_login": ("system calls", "/login", 1, False),
@@ -68,6 +69,22 @@ BEGIN;
 SELECT abalance FROM pgbench_accounts WHERE aid = :aid;
 COMMIT;
 """
+# What sessions are asked to remember: SET in each transaction; SET once, as an application does when it connects, and then four
+# transactions that need it.
+SET_EACH = r"""\set ms random(10000, 99999)
+SET statement_timeout = :ms;
+SELECT 1;
+"""
+SET_ONCE = r"""\if :is_set = 0
+SET work_mem = '5MB';
+SET search_path = public, pg_catalog;
+\set is_set 1
+\endif
+SELECT 1;
+SELECT 1;
+SELECT 1;
+SELECT 1;
+"""
 PIPELINED = 16
 PIPELINE = "\\startpipeline\n" + PIPELINED * (
     "\\set aid random(1, 100000 * :scale)\nSELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n") + "\\endpipeline\n"
@@ -108,6 +125,24 @@ def pgbench_row(name, text, mode, what, per=1, instead_mode="", clients=0, is_th
         return {calls: counted[0] / done / per}
 
     return Row(name, text, turn, count, **more)
+
+
+def session_row(name, text, mode, what, per, instead_mode="", **more):
+    """With how many transactions of the server's a client's query comes about: the program ends with the turn, so that all its
+    server connections have told what they did."""
+    def turn(bench, program, instead):
+        arguments = ["-D", "is_set=0", "-f", script(bench, *what), "-M", instead_mode if instead else mode, "-c", str(bench.clients),
+                     "-T", str(max(1, round(bench.seconds)))]
+        trips = bench.server_transactions()
+        with bench.fresh(program, row):
+            before = processor_ns(program.pids)
+            done, rate = bench.load.pgbench(program.port, arguments)
+            after = processor_ns(program.pids)
+        return {"cpu_query": (after - before) / 1000 / done / per, "rate": rate * per,
+                "trips": (bench.server_transactions() - trips) / done / per}
+
+    row = Row(name, text, turn, is_fresh=True, **more)
+    return row
 
 
 # ---- one client ----
@@ -264,6 +299,10 @@ ROWS = [
                 instead=AS_SIMPLE, instead_mode="simple"),
     pgbench_row("block", "BEGIN, select, COMMIT as three messages", "simple", ("block", BLOCK), transactions=400,
                 at_most={"cpu": 1.0, "calls": 1.0}),
+    session_row("set-each", "SET and select, simple", "simple", ("set-each", SET_EACH), per=2),
+    session_row("set-once", "SET once, then four selects, simple", "simple", ("set-once", SET_ONCE), per=4),
+    session_row("set-once-prepared", "SET once, then four selects, prepared", "prepared", ("set-once", SET_ONCE), per=4,
+                instead=AS_SIMPLE, instead_mode="simple"),
     pgbench_row("pipeline", "16 extended to a pipeline", "extended", ("pipeline", PIPELINE), per=PIPELINED, transactions=4000,
                 at_most={"cpu_query": 1.0}),
     pgbench_row("pipeline-prepared", "16 prepared to a pipeline", "prepared", ("pipeline", PIPELINE), per=PIPELINED,
