@@ -41,7 +41,9 @@ enum { PINS = 10 };
 
 const char *pin_name(enum pin pin); /* as SHOW PINS has it: "temporary objects" */
 
-/* The link is at rest and something was noted: ask. */
+/* The link is at rest and something was noted. True: it is known without asking, and applied. */
+bool state_is_plain(struct server *s);
+/* Else: ask. */
 void state_ask(struct server *s);
 /* The answer is not in yet, and what the client says next may depend on it. */
 bool state_is_awaited(const struct server *s);

@@ -41,6 +41,7 @@ enum touch_bit {
 	TOUCH_UNKNOWN = 1 << 16,       /* not read, or DO: anything */
 	TOUCH_READS_PID = 1 << 17,     /* pg_backend_pid(): session/pids.h */
 	TOUCH_SIGNALS = 1 << 18,       /* pg_terminate_backend(), pg_cancel_backend() */
+	TOUCH_LONE_SET = 1 << 19,      /* SET name = word, all of its transaction: what comes of it is known, if no error does */
 };
 
 /* Those after which the server does not have to be asked. */
@@ -63,6 +64,9 @@ void touch_before(struct client *c, struct touch t);
  */
 void touch_note(struct client *c, struct touch t, const struct sql_facts *facts);
 void touch_note_function(struct client *c, uint32_t oid); /* by FunctionCall */
+
+/* Its client was told of an error: what was noted may not have come about. */
+void touch_failed(struct server *s);
 
 /* Nothing is noted on it any more. */
 void touch_forget(struct server *s);

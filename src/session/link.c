@@ -93,7 +93,7 @@ link_rest(struct server *s)
 {
 	if (!link_is_at_rest(s) || s->asked)
 		return false;
-	if (s->touched) {
+	if (s->touched && !state_is_plain(s)) {
 		state_ask(s);
 		return false;
 	}

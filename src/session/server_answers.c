@@ -532,6 +532,7 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 		goes = false;
 	}
 	pass(s, f, all, goes);
+	touch_failed(s);
 	s->has_failed = s->link != NULL;
 	link_on_error(s);
 	go_on(s->link); /* no ReadyForQuery comes before its next Sync */

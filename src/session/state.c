@@ -60,6 +60,7 @@ sections_of(uint32_t touched)
 		{ TOUCH_MAY, ASK_ALL },
 		{ TOUCH_UNKNOWN, ASK_ALL },
 		{ TOUCH_SETTINGS, ASK_NAMES },
+		{ TOUCH_LONE_SET, ASK_NAMES },
 		{ TOUCH_ALL_SETTINGS, ASK_SETTINGS },
 		{ TOUCH_PREPARED, ASK_PREPARED },
 		{ TOUCH_LISTEN, ASK_CHANNELS },
@@ -102,7 +103,7 @@ static const struct {
 	uint32_t section;
 	const char *sql;
 } parts[] = {
-	{ ASK_SETTINGS, "SELECT 's', name, setting FROM pg_catalog.pg_settings WHERE source" EQUALS "'session'" },
+	{ ASK_SETTINGS, "SELECT 's', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings WHERE source" EQUALS "'session'" },
 	{ ASK_CHANNELS, "SELECT 'l', c, NULL FROM pg_catalog.pg_listening_channels() AS c" },
 	{ ASK_LOCKS, "SELECT 'a', NULL, NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE locktype" EQUALS
 	             "'advisory' AND pid" EQUALS "pg_catalog.pg_backend_pid())" },
@@ -138,6 +139,21 @@ compose(const struct server *s, uint32_t sections, struct buf *sql)
 	buf_add_u8(sql, '\0');
 }
 
+bool
+state_is_plain(struct server *s)
+{
+	struct client *c = s->link;
+	if (s->touched != TOUCH_LONE_SET)
+		return false;
+	s->touched = 0;
+	buf_clear(&s->touch_names);
+	if (!params_is_reported(s->params, s->lone_set)) {
+		params_replace(&s->params, params_with(s->params, s->lone_set, s->lone_value, false));
+		params_replace(&c->params, params_with(c->params, s->lone_set, s->lone_value, false));
+	}
+	return true;
+}
+
 void
 state_ask(struct server *s)
 {
@@ -167,7 +183,7 @@ state_ask(struct server *s)
 bool
 state_is_awaited(const struct server *s)
 {
-	return s->asked && (s->asked->touched & ~(uint32_t)(TOUCH_MAY | TOUCH_SETTINGS));
+	return s->asked && (s->asked->touched & ~(uint32_t)(TOUCH_MAY | TOUCH_SETTINGS | TOUCH_LONE_SET));
 }
 
 bool

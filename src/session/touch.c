@@ -1,6 +1,7 @@
 /* session/touch.c - which state of its session a text may touch; see the header. */
 #include "session/touch.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -299,6 +300,9 @@ touch_judge(struct client *c, struct view text, bool is_whole, const struct sql_
 		return t;
 	*facts = sql_facts_of(c->proxy->sql_cache, text);
 	t.bits |= bits_of(*facts);
+	bool is_set = (*facts)->statement_count == 1 && (*facts)->statements[0].kind == SQL_SET;
+	if (is_set && (t.bits & (uint32_t)(TOUCH_SETTINGS | TOUCH_ALL_SETTINGS)))
+		t.bits &= ~(uint32_t)TOUCH_MAY; /* it does nothing unseen */
 	return t;
 }
 
@@ -325,6 +329,60 @@ note_shape(struct server *s, uint32_t shape)
 		s->touch_shapes[s->touch_shape_count++] = shape;
 }
 
+/* Nothing of its transaction has been run yet. */
+static bool
+is_first_to_run(const struct server *s)
+{
+	for (uint32_t i = 0; i < s->owed.count; i++) {
+		const struct owed_item *item = owed_at(&s->owed, i);
+		if (item->to != OWED_TO_NOBODY && (item->what == OWED_EXECUTE || owed_ends_with_ready(item->what)))
+			return false;
+	}
+	return s->status == 'I';
+}
+
+/* A value that means the same as a word in SET and as a string in set_config(): no list, nothing to fold. */
+static bool
+is_word(const char *value, size_t max)
+{
+	size_t n = strspn(value, "0123456789abcdefghijklmnopqrstuvwxyz_.-");
+	return n > 0 && n < max && value[n] == '\0';
+}
+
+static bool
+is_of_names(const char *setting)
+{
+	static const char *const lists[] = { "search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries",
+		                             "role", "session_authorization" };
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		if (strcmp(setting, lists[i]) == 0)
+			return true;
+	return false;
+}
+
+/* The text is a SET that can be taken at its word: then the server need not be asked when it has been done. */
+static bool
+note_lone_set(struct server *s, const struct sql_facts *f)
+{
+	if (f->statement_count != 1 || f->touch_count != 1 || f->statements[0].kind != SQL_SET || s->touched || !is_first_to_run(s))
+		return false;
+	const struct sql_touch *t = &f->touches[0];
+	if (t->kind != SQL_TOUCH_SET || t->is_local || !t->name || !t->value || strlen(t->name) >= sizeof(s->lone_set) ||
+	    !is_word(t->value, sizeof(s->lone_value)) || is_of_names(t->name))
+		return false;
+	snprintf(s->lone_set, sizeof(s->lone_set), "%s", t->name);
+	snprintf(s->lone_value, sizeof(s->lone_value), "%s", t->value);
+	return true;
+}
+
+void
+touch_failed(struct server *s)
+{
+	const uint32_t by_name = TOUCH_LONE_SET | TOUCH_SETTINGS;
+	if (s->touched & by_name)
+		s->touched = (s->touched & ~by_name) | TOUCH_ALL_SETTINGS; /* what a name has now may be no session's to set */
+}
+
 void
 touch_note(struct client *c, struct touch t, const struct sql_facts *facts)
 {
@@ -344,7 +402,9 @@ touch_note(struct client *c, struct touch t, const struct sql_facts *facts)
 	}
 	if (named == 0)
 		return;
-	if ((named & TOUCH_SETTINGS) && facts)
+	if (named == TOUCH_SETTINGS && facts && tracking != TRACKING_ALWAYS && note_lone_set(s, facts))
+		named = TOUCH_LONE_SET;
+	if ((named & (uint32_t)(TOUCH_SETTINGS | TOUCH_LONE_SET)) && facts)
 		note_names(s, facts);
 	else if (named & TOUCH_SETTINGS)
 		named |= TOUCH_ALL_SETTINGS;

@@ -158,7 +158,7 @@ def test_a_client_that_vanishes_while_it_is_pinned_leaves_nothing(front: Sluice)
             for _ in range(6):
                 assert value(other, "SELECT pg_my_temp_schema()::int") == 0 or value(
                     other, "SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()") == 0
-                assert value(other, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+                assert value(other, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()") == 0
                 assert value(other, "SELECT count(*) FROM pg_cursors WHERE name = 'held'") == 0
                 assert value(other, "SHOW work_mem") == "4MB"
 
@@ -201,3 +201,26 @@ def test_what_connect_query_sets_is_everybody_s(sluices: Start, backend: str) ->
             one.execute("SET enable_seqscan = off")
             assert value(one, "SHOW work_mem") == value(other, "SHOW work_mem") == "9MB"
             other.execute("DISCARD ALL")
+
+
+def test_a_set_is_taken_at_its_word_only_if_it_was_done(front: Sluice) -> None:
+    with front.connect() as one:
+        one.execute("SET statement_timeout = 5000")
+        assert {value(one, "SHOW statement_timeout") for _ in range(4)} == {"5s"}
+        with pytest.raises(psycopg.Error):
+            one.execute("SET statement_timeout = nonsense")
+        assert {value(one, "SHOW statement_timeout") for _ in range(4)} == {"5s"}
+        one.execute("BEGIN")
+        one.execute("SET statement_timeout = 6000")
+        one.execute("ROLLBACK")
+        assert {value(one, "SHOW statement_timeout") for _ in range(4)} == {"5s"}
+        with Wire(front.port).login() as pipelined:
+            # in one transaction, whose end fails; then two transactions in one packet, of which the second fails
+            pipelined.send(*(wire.parse("", text) + wire.bind() + wire.execute()
+                             for text in ("SET lock_timeout = 7000", "SELECT 1/0")), wire.SYNC)
+            pipelined.ready()
+            assert {pipelined.ask("SHOW lock_timeout")[0][0] for _ in range(4)} == {b"0"}
+            pipelined.send(wire.query("SET lock_timeout = 8000"), wire.query("SELECT 1/0"))
+            pipelined.ready()
+            pipelined.ready()
+            assert {pipelined.ask("SHOW lock_timeout")[0][0] for _ in range(4)} == {b"8s"}
