@@ -53,6 +53,8 @@ struct owed_item {
 	struct statement *statement; /* PARSE: what the server will hold. CLOSE of our own: what not any more. A reference */
 };
 
+enum { REFUSED_CHANGED = 1 << 15 }; /* owed_item.refused: a statement that returns something else now */
+
 struct owed {
 	struct owed_item *ring; /* room is a power of two; NULL at first */
 	uint32_t room, at, count;

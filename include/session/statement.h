@@ -4,7 +4,7 @@
  *   client: name ─► struct statement (query and parameter types; name "pgsluice_7" on servers) ◄─ server: prepared here
  *
  * A client's "s1" and another's "x" with the same text are one statement, prepared once on a server. The same bytes read in another
- * client_encoding, or with other standard_conforming_strings, are another text. What a server holds is
+ * client_encoding, with other standard_conforming_strings, another search_path or role, are another text. What a server holds is
  * bounded (max_prepared_statements), the longest unused goes first.
  */
 #ifndef SESSION_STATEMENT_H
@@ -29,6 +29,7 @@ struct statement {
 	char name[24];     /* on servers */
 	char encoding[24]; /* client_encoding in which its text is to be read; "": any */
 	uint32_t types_bytes, query_bytes;
+	uint32_t generation; /* one more each time that PostgreSQL finds that it returns something else than it did */
 	struct touch touch; /* what running it may do to a session */
 	bool is_judged;     /* that was looked at */
 	bool has_escapes, strings_are_off; /* a backslash; and standard_conforming_strings is off where it is read */
@@ -54,6 +55,7 @@ struct named {
 	uint32_t refs;
 	struct statement *statement; /* a reference */
 	bool is_listed;              /* in the map */
+	uint32_t generation;         /* of the statement, as its client knows it */
 	bool is_kept;                /* named_free_all() passes it by, once */
 	bool is_loose;               /* session/prepared.h: a text may have changed it, the server has not been asked yet */
 	bool is_seen;                /* likewise: the server has just listed it */
@@ -84,6 +86,7 @@ struct held {
 	UT_hash_handle hh;
 	struct statement *statement; /* a reference; the key is this pointer */
 	struct node node;            /* in order of use, last used first */
+	uint32_t generation;         /* of the statement, as it was prepared */
 	bool is_kept;                /* holdings_clear() passes it by, once */
 };
 
@@ -95,7 +98,8 @@ struct holdings {
 void holdings_init(struct holdings *h);
 void holdings_clear(struct holdings *h);
 void holdings_keep(struct holdings *h, struct statement *s);  /* the next holdings_clear() leaves it; harmless when absent */
-bool holdings_touch(struct holdings *h, struct statement *s); /* true: it has it, and has just used it */
+bool holdings_touch(struct holdings *h, struct statement *s); /* true: it has it, as it is now, and has just used it */
+bool holdings_have(const struct holdings *h, struct statement *s); /* perhaps as it was before */
 void holdings_add(struct holdings *h, struct statement *s);
 void holdings_drop(struct holdings *h, struct statement *s);  /* harmless when absent */
 struct statement *holdings_find_shared(const struct holdings *h, const char *shared_name);

@@ -243,6 +243,8 @@ static void
 make_holding(struct client *c, struct statement *st, struct buf *out)
 {
 	struct server *s = c->link;
+	if (holdings_have(&s->holdings, st)) /* as it was before the tables were changed */
+		prepared_close_holding(s, st, out);
 	while (holdings_count(&s->holdings) >= (uint32_t)c->proxy->config->settings.max_prepared_statements)
 		prepared_close_holding(s, holdings_oldest(&s->holdings), out);
 	holdings_add(&s->holdings, st);
@@ -309,6 +311,11 @@ static enum flow
 client_parse_named(struct client *c, const struct frame *f, const struct parse_message *parse)
 {
 	struct server *s = c->link;
+	if (s->asked) { /* what its search_path is, is part of what the text means */
+		c->is_stalled = true;
+		stream_pause(&c->stream);
+		return FLOW_WAIT;
+	}
 	struct statement *st = statement_get(parse, c->params);
 	if (client_is_watched(c) && (!st->is_judged || c->pool->rules.pinning == PINNING_REFUSE)) {
 		const struct sql_facts *facts;
@@ -487,6 +494,23 @@ note_statement(struct client *c, const char *name, struct touch t)
 	note_text(c, t, facts);
 }
 
+/*
+ * It returns something else than when its client prepared it: PostgreSQL says so to each session that had prepared it before,
+ * and not to those that do it now. The client has been told then, and finds it as it is now.
+ */
+static void
+refuse_changed(struct client *c, struct named *named)
+{
+	struct buf b = { 0 };
+	if (!c->link->owed.is_skipping)
+		named->generation = named->statement->generation;
+	request_parse(&b, "", VIEW("pgsluice: changed"), (struct view){ 0 });
+	owe(c, (struct owed_item){ .what = OWED_PARSE, .refused = REFUSED_CHANGED });
+	c->link->unnamed_of = 0;
+	stream_put(&c->link->stream, buf_view(&b));
+	buf_free(&b);
+}
+
 static enum flow
 before_unnamed(struct client *c)
 {
@@ -604,6 +628,12 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 	}
 	if (__builtin_expect(is_own, 0))
 		return client_bind_own(c, f, all, named);
+	if (__builtin_expect(named->generation != named->statement->generation, 0)) {
+		refuse_changed(c, named);
+		drop(c, f, all);
+		buf_free(&real);
+		return FLOW_MORE;
+	}
 	if (!prepare_on_server(c, named->statement)) {
 		buf_free(&real);
 		return FLOW_GONE;
@@ -654,6 +684,10 @@ client_run_describe(struct client *c, const struct frame *f, struct view all)
 	if (named == NULL || is_own) {
 		owe(c, (struct owed_item){ .what = OWED_DESCRIBE });
 		forward(c, f, all);
+		return FLOW_MORE;
+	}
+	if (named->generation != named->statement->generation) {
+		refuse_changed(c, named);
 		return FLOW_MORE;
 	}
 	if (!prepare_on_server(c, named->statement))

@@ -437,6 +437,56 @@ send_reworded(struct client *c, const struct frame *f, const struct error_fields
 	return true;
 }
 
+/* Source: PostgreSQL 9.6 to 17, utils/cache/plancache.c: the one place that says so. */
+static bool
+is_of_replan(const struct error_fields *e)
+{
+	return e->sqlstate && e->routine && strcmp(e->sqlstate, SQLSTATE_FEATURE_NOT_SUPPORTED) == 0 &&
+	       strcmp(e->routine, "RevalidateCachedQuery") == 0;
+}
+
+static void
+note_changed_of(struct server *s, const char *name)
+{
+	struct named *named = named_find(&s->link->statements, name);
+	if (named == NULL)
+		return;
+	named->statement->generation++;
+	named->generation = named->statement->generation; /* it is being told */
+}
+
+/* Its tables were changed since: what this request has named is prepared anew, on every server, before it is used again. */
+static void
+note_changed(struct server *s)
+{
+	struct frame f;
+	struct bind_head head;
+	struct target_message target;
+	struct view kept = buf_view(&s->kept);
+	for (size_t at = 0; at < kept.n; at += f.size) {
+		if (frame_peek(view_from(kept, at), UINT32_MAX, &f) != FRAME_OK)
+			return;
+		if (f.type == FE_BIND && bind_frame_read_head(&f, &head) == FRAME_OK)
+			note_changed_of(s, head.statement);
+		else if (f.type == FE_DESCRIBE && frame_is_whole(&f) && target_read(f.body, &target) && target.kind == 'S')
+			note_changed_of(s, target.name);
+	}
+	if (s->keeps_all)
+		return;
+	for (struct held *held = s->holdings.map; held; held = held->hh.next)
+		held->statement->generation++;
+}
+
+static void
+send_changed_error(struct client *c)
+{
+	struct buf b = { 0 };
+	reply_error(&b, "ERROR", &(struct fault){ .sqlstate = SQLSTATE_FEATURE_NOT_SUPPORTED,
+	                                          .text = "cached plan must not change result type" });
+	client_send(c, buf_view(&b));
+	buf_free(&b);
+}
+
 /* This server; who is told of its end by us, not by its own words. */
 static bool
 may_outlive(const struct client *c)
@@ -507,13 +557,19 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 	if (is_about_our_names(&e) && !first->is_duplicate && !is_by_hand)
 		s->slot.is_close_needed = true; /* somebody has meddled with them: it does not hold what we believe */
 	s->is_copy_in = false;
+	if (s->link && is_of_replan(&e) && !first->is_own && (first->what == OWED_BIND || first->what == OWED_DESCRIBE))
+		note_changed(s);
 	/* An error in what we added before the client's message (a statement that can't be prepared again) is the client's. */
 	bool goes = s->link != NULL;
 	if (first->is_duplicate && goes && first->named && strcmp(s->why_state, SQLSTATE_DUPLICATE_STATEMENT) == 0) {
 		send_duplicate_error(s->link, first->named->name);
 		goes = false;
 	}
-	if (first->refused && goes && strcmp(s->why_state, PINS_REFUSED_SQLSTATE) == 0) {
+	if (first->refused == REFUSED_CHANGED && goes && strcmp(s->why_state, SQLSTATE_SYNTAX_ERROR) == 0) {
+		send_changed_error(s->link);
+		s->has_spoken = true;
+		goes = false;
+	} else if (first->refused && goes && strcmp(s->why_state, PINS_REFUSED_SQLSTATE) == 0) {
 		pins_refuse(s->link, first->refused);
 		s->has_spoken = true;
 		goes = false;

@@ -54,6 +54,21 @@ statement_is_legible(const struct statement *s, const struct params *session)
 	       (strings == NULL || (strcmp(strings, "off") == 0) == s->strings_are_off);
 }
 
+/* Which tables and types its names mean, and so which types its parameters have: PostgreSQL settles those as it is parsed. */
+static void
+add_meaning(struct buf *key, const struct params *session)
+{
+	static const char *const names[] = { "search_path", "role", "session_authorization" };
+	const char *values[3];
+	bool is_any = false;
+	for (size_t i = 0; i < 3; i++) {
+		values[i] = session ? params_value(session, names[i]) : NULL;
+		is_any |= values[i] != NULL;
+	}
+	for (size_t i = 0; is_any && i < 3; i++)
+		buf_add_string(key, values[i] ? values[i] : "");
+}
+
 enum { NO_TYPES = 0xffff }; /* in the place of their number: a PREPARE. A Parse with so many is longer than any text of those */
 
 static struct statement *
@@ -67,6 +82,7 @@ get(struct view query, struct view types, uint16_t type_count, bool is_sql, cons
 		buf_add_string(&key, encoding);
 		buf_add_string(&key, strings);
 	}
+	add_meaning(&key, session);
 	/* How many bytes are types is part of the key: it is put behind, where it can't be mistaken for either. */
 	buf_add_be16(&key, type_count);
 
@@ -180,6 +196,7 @@ named_new(const char *name, struct statement *s)
 	struct named *n = heap_alloc(sizeof(*n) + bytes);
 	n->refs = 1;
 	n->statement = s;
+	n->generation = s ? s->generation : 0;
 	memcpy(n->name, name, bytes);
 	return n;
 }
@@ -295,7 +312,7 @@ bool
 holdings_touch(struct holdings *h, struct statement *s)
 {
 	struct held *held = held_find(h, s);
-	if (held == NULL)
+	if (held == NULL || held->generation != s->generation)
 		return false;
 	node_remove(&held->node);
 	list_prepend(&h->by_use, &held->node);
@@ -305,12 +322,22 @@ holdings_touch(struct holdings *h, struct statement *s)
 void
 holdings_add(struct holdings *h, struct statement *s)
 {
-	if (holdings_touch(h, s))
+	struct held *old = held_find(h, s);
+	if (old) {
+		old->generation = s->generation;
 		return;
+	}
 	struct held *held = heap_alloc(sizeof(*held));
 	held->statement = statement_ref(s);
+	held->generation = s->generation;
 	HASH_ADD_PTR(h->map, statement, held);
 	list_prepend(&h->by_use, &held->node);
+}
+
+bool
+holdings_have(const struct holdings *h, struct statement *s)
+{
+	return held_find(h, s) != NULL;
 }
 
 void

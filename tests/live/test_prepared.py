@@ -161,6 +161,56 @@ def test_one_too_many(sluices: Start) -> None:
         wait_until(lambda: len({client.execute("SELECT pg_backend_pid()").fetchone() for _ in range(2)}) == 2, what="release")
 
 
+def test_one_text_means_to_each_his_own_tables(front: Sluice, postgres: Postgres) -> None:
+    with postgres.connect(dbname="app", user="app") as admin:
+        for name, kind in (("one", "int"), ("two", "text"), ("three", "bigint")):
+            admin.execute(f"DROP SCHEMA IF EXISTS tenant_{name} CASCADE; CREATE SCHEMA tenant_{name};"
+                          f"CREATE TABLE tenant_{name}.things (id {kind}, name text); INSERT INTO tenant_{name}.things VALUES (1, '{name}')")
+    clients = {name: Wire(front.port).login() for name in ("one", "two", "three")}
+    text = "SELECT id, name FROM things WHERE id = $1"
+    for name, client in clients.items():
+        said(client, f"SET search_path = tenant_{name}")
+        said(client, [wire.parse("s", text)])
+        said(client, f"PREPARE q AS {text}")
+    for _ in range(4):
+        for name, client in clients.items():
+            answers = said(client, run("s", b"1")) + said(client, "EXECUTE q(1)")
+            rows = [b for a, b in answers if a == b"D"]
+            assert len(rows) == 2, answers
+            assert [wire.row(each) for each in rows] == [[b"1", name.encode()]] * 2
+            kind = {"one": 23, "two": 25, "three": 20}[name]
+            client.send(wire.describe("S", "s"), wire.SYNC)
+            assert client.ready()[0] == (b"t", b"\0\1" + kind.to_bytes(4, "big"))
+    for client in clients.values():
+        client.close()
+
+
+def test_who_prepared_before_a_table_changed_is_told_once_and_others_are_not(front: Sluice, postgres: Postgres) -> None:
+    text = "SELECT * FROM changing"
+    with postgres.connect(dbname="app", user="app") as admin:
+        admin.execute("DROP TABLE IF EXISTS changing; CREATE TABLE changing (a int); INSERT INTO changing VALUES (1)")
+        admin.commit()
+        before = [Wire(front.port).login() for _ in range(3)]
+        for client in before:
+            said(client, [wire.parse("s", text)])
+            for _ in range(2):
+                assert said(client, run("s"))[-2][0] == b"C"
+        admin.execute("ALTER TABLE changing ADD COLUMN b int DEFAULT 2")
+    for client in before:
+        letter, error = said(client, run("s"))[0]
+        assert letter == b"E" and (error["C"], error["M"]) == ("0A000", "cached plan must not change result type")
+        for _ in range(4):
+            client.send(wire.bind("", "s"), wire.describe("P"), wire.execute(), wire.SYNC)
+            assert [wire.row(body) for a, body in client.ready() if a == b"D"] == [[b"1", b"2"]]
+    with Wire(front.port).login() as after:
+        for name in ("s", "t"):
+            said(after, [wire.parse(name, text), wire.describe("S", name)])
+            for _ in range(3):
+                assert [wire.row(b) for a, b in said(after, run(name)) if a == b"D"] == [[b"1", b"2"]]
+    for client in before:
+        client.close()
+
+
 def test_of_a_client_that_vanishes_nothing_stays(front: Sluice) -> None:
     for i in range(4):
         one: psycopg.Connection[Any] = front.connect()
