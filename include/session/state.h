@@ -52,7 +52,8 @@ bool state_is_missed(const struct server *s);
 void state_on_row(struct server *s, struct view values); /* of a DataRow of the answer: for row_next_value() */
 /* Its ReadyForQuery; error: NULL, or what the server said instead. They may part now. False: its client was ended for it. */
 bool state_answered(struct server *s, const char *error);
-uint32_t state_asked_about(const struct server *s); /* enum touch_bit; 0: nothing is asked */
+/* The answer is all that is owed. */
+bool state_is_all(const struct server *s);
 void state_free(struct server *s);
 
 /* Once a second, of a client that is pinned and at rest: was it released meanwhile? */

@@ -165,7 +165,6 @@ link_abandon(struct client *c)
 	}
 	bool is_torn = c->in_left > 0 && c->in_goes;
 	s->left |= c->pins;
-	s->touched |= state_asked_about(s); /* the answer will be nobody's */
 	pins_drop(c);
 	account(c, s);
 	c->link = NULL;

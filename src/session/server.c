@@ -478,6 +478,6 @@ server_drain(struct server *s)
 		end_pipeline(s);
 	if (owed_is_empty(&s->owed))
 		server_drained(s);
-	else
+	else if (!state_is_all(s)) /* what it has left is told at once */
 		cancel_server(s);
 }

@@ -45,6 +45,7 @@ struct state_asked {
 	uint32_t sections, touched;
 	uint64_t at_us;
 	uint32_t pins;    /* what the rows say so far */
+	uint32_t left;    /* the same, should its client have left: what is to be cleaned */
 	bool is_spoilt;   /* a row that makes no sense, or too many */
 	struct buf rows;  /* of settings: kind, name, NUL, value, NUL */
 };
@@ -192,10 +193,10 @@ state_is_missed(const struct server *s)
 	return s->asked && (s->asked->touched & ~(uint32_t)TOUCH_MAY);
 }
 
-uint32_t
-state_asked_about(const struct server *s)
+bool
+state_is_all(const struct server *s)
 {
-	return s->asked ? s->asked->touched : 0;
+	return s->asked && s->owed.count == 1;
 }
 
 void
@@ -222,6 +223,22 @@ pin_of_row(char kind)
 	}
 }
 
+/* What would have to be cleaned, enum pin, whether it can be carried to another server or not. */
+static uint32_t
+left_by_row(char kind)
+{
+	static const struct {
+		char kind;
+		uint32_t left;
+	} all[] = {
+		{ 'a', PIN_LOCKS }, { 't', PIN_TEMPORARY }, { 'h', PIN_CURSORS }, { 'o', PIN_ORIGIN }, { 'l', PIN_LISTEN }, { 'p', PIN_PREPARED },
+	};
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i].kind == kind)
+			return all[i].left;
+	return 0;
+}
+
 void
 state_on_row(struct server *s, struct view values)
 {
@@ -234,6 +251,7 @@ state_on_row(struct server *s, struct view values)
 		return;
 	}
 	a->pins |= pin_of_row((char)kind.p[0]);
+	a->left |= left_by_row((char)kind.p[0]);
 	if (kind.p[0] == 'p')
 		prepared_on_row(s, name, no_value ? NULL : &value);
 	if ((kind.p[0] != 's' && kind.p[0] != 'n') || no_name || (no_value && kind.p[0] != 'n'))
@@ -388,17 +406,30 @@ apply(struct server *s)
 		link_set_params(s);
 }
 
+/* Its client has left meanwhile: no more than what it has left has to be cleaned. */
+static void
+apply_left(struct server *s, bool is_known)
+{
+	const struct state_asked *a = s->asked;
+	s->left |= pins_for_good(a->touched) | (is_known ? a->left : (uint32_t)PIN_UNKNOWN);
+	if (is_known && (a->sections & (ASK_SETTINGS | ASK_NAMES)))
+		params_replace(&s->params, truth_of(s));
+}
+
 bool
 state_answered(struct server *s, const char *error)
 {
 	struct client *c = s->link;
 	bool was_pinned = c && c->pins;
 	must(s->asked);
-	if (c && (error || s->asked->is_spoilt || s->status != 'I')) {
+	bool is_known = !error && !s->asked->is_spoilt && s->status == 'I';
+	if (c == NULL) {
+		apply_left(s, is_known);
+	} else if (!is_known) {
 		log_warning(client_tag(c), "what its session has could not be asked: %s; it keeps server %u",
 		            error ? error : "the answer makes no sense", s->id);
 		pins_found(c, c->pins | PIN_UNKNOWN | pins_for_good(s->asked->touched)); /* all is asked again a second later */
-	} else if (c) {
+	} else {
 		apply(s);
 	}
 	s->touch_shape_count = 0;
