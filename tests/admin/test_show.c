@@ -60,6 +60,9 @@ static const struct {
 	{ "PEERS", 4, "peer_id:i host:t port:i pool_size:i" },
 	{ "PEER_POOLS", 5, "peer_id:i cl_active_cancel_req:i cl_waiting_cancel_req:i sv_active_cancel:i sv_login:i" },
 	{ "CONFIG", 4, "key:t value:t default:t changeable:t" },
+	{ "PINS", 12,
+	  "database:t user:t client_id:l addr:t port:i application_name:t member:t server_pid:i reasons:t since:t seconds:l "
+	  "idle_seconds:l" },
 	{ "MEM", 5, "name:t size:i used:i free:i memtotal:i" },
 	{ "DNS_HOSTS", 3, "hostname:t ttl:l addrs:t" },
 	{ "DNS_ZONES", 3, "zonename:t serial:l count:i" },
