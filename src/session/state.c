@@ -310,6 +310,7 @@ truth_of(const struct server *s)
 {
 	const struct state_asked *a = s->asked;
 	struct params *now = a->sections & ASK_SETTINGS ? params_without_unreported(s->params) : params_ref(s->params);
+	const struct params *wanted = s->link ? s->link->params : s->params; /* of a client that has left: what it had here */
 	size_t at = 0;
 	struct row r;
 	while (next_row(&a->rows, &at, &r)) {
@@ -317,7 +318,7 @@ truth_of(const struct server *s)
 		if (is_of_transaction(r.name) || params_is_reported(now, r.name) || (param_is_fact(r.name) && !is_identity))
 			continue;
 		/* A custom setting of others, which the server knows and nobody has set: were it carried, each client had all of them. */
-		if (a->sections & ASK_SETTINGS && r.kind == 'n' && r.value[0] == '\0' && params_value(s->link->params, r.name) == NULL)
+		if (a->sections & ASK_SETTINGS && r.kind == 'n' && r.value[0] == '\0' && params_value(wanted, r.name) == NULL)
 			continue;
 		if (r.kind == '0' || is_default_identity(s, &r))
 			params_replace(&now, params_without(now, r.name));
