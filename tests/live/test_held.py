@@ -112,7 +112,7 @@ def test_giving_up(sluices: Start, patroni: FakePatroni, postgres: Postgres) -> 
     for number, client in enumerate(clients):
         client.send(insert(number)[:-2] if client is half else insert(number))
     goes.send(TERMINATE)
-    wait_until(lambda: held(front) == 6, what="six that wait")
+    wait_until(lambda: held(front) == 5, what="five that wait: of the sixth it is not known yet what it wants")
     closes.close()
     resets.abort()
     goes.socket.shutdown(socket.SHUT_WR)

@@ -186,7 +186,7 @@ def test_server_lifetime(sluices: Start) -> None:
     with front.connect() as connection:
         first = connection.execute("SELECT pg_backend_pid()").fetchone()
         wait_until(lambda: connection.execute("SELECT pg_backend_pid()").fetchone() != first, what="another server")
-    once: Sluice = sluices(server_lifetime=0, default_pool_size=1)
+    once: Sluice = sluices(server_lifetime=0, default_pool_size=1, session_tracking="names")
     with once.connect() as connection:
         assert len({connection.execute("SELECT pg_backend_pid()").fetchone() for _ in range(5)}) == 5
 

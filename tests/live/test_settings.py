@@ -89,7 +89,8 @@ def test_disable_pqexec(sluices: Start) -> None:
 
 @pytest.mark.parametrize("always", [0, 1])
 def test_server_reset_query_always(sluices: Start, always: int) -> None:
-    front: Sluice = sluices(default_pool_size=1, server_reset_query="RESET work_mem", server_reset_query_always=always)
+    front: Sluice = sluices(default_pool_size=1, server_reset_query="RESET work_mem", server_reset_query_always=always,
+                            session_tracking="off")
     with front.connect() as one, front.connect() as other:
         one.execute("SET work_mem = '7MB'")
         left = other.execute("SHOW work_mem").fetchone()
