@@ -284,7 +284,7 @@ static const struct {
 	const char *sql;
 } cleanings[] = {
 	/* The first is that of the settings. */
-	{ TOUCH_SETTINGS | TOUCH_ALL_SETTINGS, LEFT_SETTINGS, "SET SESSION AUTHORIZATION DEFAULT;RESET ALL;" },
+	{ TOUCH_SETTINGS | TOUCH_ALL_SETTINGS | TOUCH_LONE_SET, LEFT_SETTINGS, "SET SESSION AUTHORIZATION DEFAULT;RESET ALL;" },
 	{ TOUCH_CURSORS, PIN_CURSORS, "CLOSE ALL;" },
 	{ TOUCH_LISTEN, PIN_LISTEN, "UNLISTEN *;" },
 	{ TOUCH_LOCKS, PIN_LOCKS, "SELECT pg_catalog.pg_advisory_unlock_all();" },
