@@ -86,6 +86,7 @@ extern const struct show_table show_stats, show_stats_totals, show_stats_average
 extern const struct show_table show_members, show_clusters;                                     /* show_clusters.c */
 extern const struct show_table show_failovers, show_switchover_check;                           /* show_failovers.c */
 extern const struct show_table show_peers, show_peer_pools, show_dns_hosts, show_dns_zones;     /* show_network.c */
+extern const struct show_table show_listeners;                                                  /* show_listeners.c */
 const struct show_table *show_setting(const char *word); /* show_process.c: the setting of that name; NULL: there is none */
 extern const struct show_table show_parameters[];  /* show_process.c: what drivers ask for; ends with an empty row */
 

@@ -20,6 +20,7 @@ struct fault {
 const char *fault_by_name(enum fault_by by); /* "client", "server", "proxy", "admin", "nobody" */
 
 #define SQLSTATE_OK                         "00000"
+#define SQLSTATE_WARNING                    "01000"
 #define SQLSTATE_CONNECTION_FAILURE         "08006"
 #define SQLSTATE_CONNECTION_REJECTED        "08004"
 #define SQLSTATE_TRANSACTION_UNKNOWN        "08007"

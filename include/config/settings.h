@@ -137,6 +137,8 @@ struct settings {
 	bool        server_reset_query_always;
 	const char *login_notify_message; /* "": none */
 	uint64_t    query_wait_notify_us; /* 0: none */
+	uint64_t    listen_queue_limit_bytes;
+	const char *listen_gap_payload; /* "": none */
 
 	/* server connections */
 	uint64_t    server_lifetime_us;     /* 0: use once */

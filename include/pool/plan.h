@@ -47,6 +47,12 @@ struct plan pool_plan(struct pool *p, const struct plan_view *v);
 /* Once a second for each pool: the next thing to do for idle slots' age, and min_pool_size. */
 struct plan pool_upkeep(struct pool *p, const struct plan_view *v);
 
+/*
+ * The listening connection of this pool, which has none: PLAN_OPEN, PLAN_EVICT, PLAN_REFUSE where limits leave no room (the fault
+ * says which), or PLAN_NOTHING.
+ */
+struct plan pool_plan_listener(struct pool *p, const struct plan_view *v);
+
 /* Why this idle slot must not be used any more, or NULL. */
 const char *slot_why_close(const struct slot *s, const struct topology *t);
 

@@ -37,6 +37,7 @@ enum slot_state {
 	SLOT_ACTIVE,     /* linked to a client */
 	SLOT_CANCELLING, /* free, but a cancel request that was meant for its last client is still under way */
 	SLOT_DEDICATED,  /* one client's from its login to its end: a replication connection. Never idle, never handed on */
+	SLOT_LISTENER,   /* hears notifications for all clients of its pool: one more than pool_size. From its opening to its end */
 	SLOT_STATES
 };
 
@@ -197,5 +198,12 @@ uint32_t pool_slots(const struct pool *p, enum slot_state state); /* over all me
 uint32_t pool_waiting(const struct pool *p);
 uint64_t pool_longest_wait_us(const struct pool *p, uint64_t now_us);
 const char *slot_state_name(enum slot_state state); /* SHOW SERVERS' words */
+
+/* The slots of a pool that pool_size is for. */
+static inline uint32_t
+pool_member_size(const struct pool_member *at)
+{
+	return at->count - at->slots[SLOT_LISTENER].count;
+}
 
 #endif

@@ -50,6 +50,7 @@ enum client_state {
 enum client_skips { SKIPS_NOTHING, SKIPS_FIRST, SKIPS_TO_SYNC };
 
 struct client_login;
+struct listening;
 struct console_session;
 struct repeat;
 
@@ -94,6 +95,7 @@ struct client {
 	struct buf again;          /* its request, while it waits to be sent again: read as if it had just arrived */
 	struct repeat *repeat;     /* what has to be asked before that; NULL: nothing */
 	char *why_lost;            /* what happened to its server, until its next message is answered with it; NULL: it was */
+	struct listening *listen;  /* what it listens to, in transaction mode; NULL: nothing. session/listen.h */
 	struct client_login *login; /* until it is logged in */
 	struct console_session *console;
 	struct database *database; /* NULL before login and on the console */

@@ -44,6 +44,7 @@ struct owed_item {
 	bool is_unnamed : 1;         /* PARSE or CLOSE of the unnamed statement */
 	bool is_duplicate : 1;       /* PARSE of a name that the client has: the error will name ours, and must name this one */
 	bool is_state : 1;           /* QUERY of our own: what the session has (session/state.h) */
+	bool is_listen : 1;          /* QUERY of our own: about what its session listens to (session/listen.h) */
 	bool is_own : 1;             /* named is of the server's own names (session/prepared.h), not of its client's */
 	bool is_brought : 1;         /* of our own, in front of a message that names statements: its error is told later, if at all */
 	bool is_void : 1;            /* CLOSE of our own: the server does not hold the statement, skipping this brings nothing back */

@@ -63,6 +63,7 @@ struct proxy_counters {
 	uint64_t cancels_received, cancels_forwarded;
 	uint64_t cancels_passed_on, cancels_lost; /* to peers; for peers that are down */
 	uint64_t client_errors, server_errors; /* protocol violations */
+	uint64_t listen_heard, listen_told, listen_gaps, listen_cut; /* of listeners that are no more */
 	uint64_t lost_held, lost_again, lost_aborted, lost_unknown, lost_cut; /* clients whose server was lost: session/lost.h */
 };
 
@@ -90,6 +91,8 @@ struct proxy {
 	bool is_hurried;                 /* no patience at all */
 
 	struct list loads;               /* struct cluster_load */
+	struct list listeners;           /* struct listener: session/listener.h */
+	bool listeners_dirty;            /* at the end of this turn */
 	bool is_holding;                 /* one of them is between two leaders, or about to be: hold_settle() has work */
 	struct failovers *failovers;
 	struct database *databases;      /* by name */

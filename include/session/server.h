@@ -29,6 +29,7 @@ enum server_state {
 	SERVER_TLS,      /* asked for TLS, or in the handshake */
 	SERVER_LOGIN,    /* startup packet sent */
 	SERVER_REPLICATING,
+	SERVER_LISTENING, /* hears notifications for many clients: session/listener.h */
 	SERVER_SETTLING, /* answers a question of our own: slot TESTED (or LOGIN, before its first use) */
 	SERVER_IDLE,
 	SERVER_LINKED,
@@ -53,6 +54,7 @@ enum question {
 	QUESTION_CUSTOM_NAMES, /* which settings do functions name? session/custom_names.h */
 };
 
+struct listener;
 struct server_login;
 extern const struct stream_ops server_ops;
 
@@ -90,6 +92,9 @@ struct server {
 	bool is_soiled;            /* a client used it since it was last clean */
 	bool knows_role;           /* reports in_hot_standby */
 	uint8_t replication;       /* enum replication; not none: it is its client's own, from its opening on */
+	struct listener *listener; /* whose connection it is, from its opening on; NULL: it serves clients */
+	bool listens;              /* its session may listen to something, which UNLISTEN * has yet to end: session/listen.h */
+	bool listens_due;          /* and it is not known to what: listen_is() is to come */
 	uint32_t unnamed_of;       /* id of the client whose unnamed statement it holds; 0: nobody's */
 	uint32_t sequences_of;     /* id of the client that lastval() and currval() tell of: who was linked last */
 	uint32_t cancels;          /* cancel requests to it under way */
@@ -120,6 +125,7 @@ struct server {
 
 /* for_client: whose own it will be, or NULL. */
 void server_open(struct proxy *x, struct pool *p, uint16_t member_id, struct client *for_client);
+void server_open_listener(struct proxy *x, struct pool *p, uint16_t member_id, struct listener *l);
 void server_enter(struct server *s, enum server_state to, const char *why);
 
 /* Close it; a linked client is told and closed too. by and why are logged. */

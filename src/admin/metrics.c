@@ -15,6 +15,7 @@
 #include "base/heap.h"
 #include "session/auth_query.h"
 #include "session/client.h"
+#include "session/listener.h"
 #include "session/pins.h"
 #include "session/proxy.h"
 #include "session/statement.h"
@@ -526,6 +527,18 @@ add_own(const struct proxy *x, struct buf *out)
 }
 
 static void
+add_listen(const struct proxy *x, struct buf *out)
+{
+	struct listener_totals t = listeners_totals(x);
+	add_plain(out, "pgsluice_listen_channels", GAUGE, "Channels that clients listen to in transaction mode", t.channels);
+	add_plain(out, "pgsluice_listen_clients", GAUGE, "Clients that listen in transaction mode", t.clients);
+	add_plain(out, "pgsluice_listen_notifications_total", COUNTER, "Notifications heard for them", t.notifications);
+	add_plain(out, "pgsluice_listen_told_total", COUNTER, "Notifications told to them, once for each who listens", t.told);
+	add_plain(out, "pgsluice_listen_gaps_total", COUNTER, "Times that a listening connection was lost, and clients were warned", t.gaps);
+	add_plain(out, "pgsluice_listen_dropped_total", COUNTER, "Clients closed because they did not read (listen_queue_limit)", t.cut);
+}
+
+static void
 add_auth_query(const struct proxy *x, struct buf *out)
 {
 	struct auth_query_totals t = auth_query_totals(x);
@@ -584,6 +597,7 @@ metrics_write(struct proxy *x, struct buf *out)
 	add_pinned(x, out);
 	add_pin_totals(x, out);
 	add_own(x, out);
+	add_listen(x, out);
 	add_auth_query(x, out);
 	add_certificates(x, out);
 	add_process(x, out);

@@ -19,7 +19,7 @@ static const struct show_table *const tables[] = {
 	&show_stats_averages, &show_totals,  &show_version,        &show_state,     &show_mem,
 	&show_fds,          &show_sockets,   &show_active_sockets, &show_peers,     &show_peer_pools,
 	&show_dns_hosts,    &show_dns_zones, &show_members,        &show_clusters, &show_failovers,
-	&show_pins,
+	&show_pins,         &show_listeners,
 };
 
 const struct show_table *

@@ -77,7 +77,7 @@ add_pool(struct show_rows *out, const struct proxy *x, const struct pool *p)
 		.cl_waiting = pool_waiting(p),
 		.cl_active_cancel_req = cancels.sent,
 		.cl_waiting_cancel_req = cancels.connecting,
-		.sv_active = pool_slots(p, SLOT_ACTIVE) + pool_slots(p, SLOT_DEDICATED),
+		.sv_active = pool_slots(p, SLOT_ACTIVE) + pool_slots(p, SLOT_DEDICATED) + pool_slots(p, SLOT_LISTENER),
 		.sv_active_cancel = cancels.sent,
 		.sv_being_canceled = pool_slots(p, SLOT_CANCELLING),
 		.sv_idle = pool_slots(p, SLOT_IDLE) - used,

@@ -451,6 +451,18 @@ const struct setting setting_rows[] = {
 	  .type = SETTING_DURATION_US, .at = offsetof(struct settings, query_wait_notify_us),
 	  .preset = "5s", .applies = APPLIES_ON_RELOAD,
 	  .text = "Tell a client by a notice when it has waited for a server connection for so long. 0 never does.", },
+	{ .name = "listen_queue_limit",
+	  .group = "Sessions",
+	  .type = SETTING_SIZE, .at = offsetof(struct settings, listen_queue_limit_bytes),
+	  .preset = "4MB", .least = "64kB", .most = "1GB", .applies = APPLIES_ON_RELOAD,
+	  .text = "In the modes transaction and statement: how many bytes of notifications (LISTEN) may wait for one client that does "
+	          "not read them, or whose transaction lasts. One for which more would wait is closed, with an error.", },
+	{ .name = "listen_gap_payload",
+	  .group = "Sessions",
+	  .type = SETTING_STRING, .at = offsetof(struct settings, listen_gap_payload),
+	  .preset = "", .applies = APPLIES_ON_RELOAD,
+	  .text = "When notifications may have been missed (a failover), clients that LISTEN get a WARNING. With this set, they also get "
+	          "a notification with this payload on each of their channels. Empty sends none.", },
 	{ .name = "server_lifetime",
 	  .group = "Server connections",
 	  .type = SETTING_DURATION_US, .at = offsetof(struct settings, server_lifetime_us),

@@ -340,6 +340,34 @@ pool_plan(struct pool *p, const struct plan_view *v)
 	return plan;
 }
 
+struct plan
+pool_plan_listener(struct pool *p, const struct plan_view *v)
+{
+	struct slot *evict = NULL;
+	if (v->is_paused || p->database->is_paused)
+		return (struct plan){ .act = PLAN_NOTHING };
+	struct route_request request = request_of(p, LANE_WRITE);
+	struct route r = route_choose(p->database->load->topology, &request);
+	if (r.result != ROUTE_MEMBER)
+		return (struct plan){ .act = PLAN_NOTHING };
+	struct pool_member *at = pool_at(p, p->database->load->topology->member[r.index].id);
+	if (at->retry_us > v->now_us)
+		return (struct plan){ .act = PLAN_NOTHING, .again_us = at->retry_us };
+	switch (room_for_listener(at, &evict)) {
+	case ROOM_YES:
+		return (struct plan){ .act = PLAN_OPEN, .member = at->id };
+	case ROOM_EVICT:
+		return (struct plan){ .act = PLAN_EVICT, .slot = evict, .why = "room for a listening connection" };
+	case ROOM_NO:
+		break;
+	}
+	return (struct plan){
+		.act = PLAN_REFUSE,
+		.fault = { .by = FAULT_BY_PROXY, .sqlstate = SQLSTATE_TOO_MANY_CONNECTIONS,
+		           .text = "max_db_connections or max_user_connections leaves no room for one" },
+	};
+}
+
 const char *
 slot_why_close(const struct slot *s, const struct topology *t)
 {
@@ -382,7 +410,7 @@ plan_minimum(struct pool *p, const struct plan_view *v)
 		if (!is_wanted)
 			continue;
 		struct pool_member *at = pool_at(p, m->id);
-		if (at->count >= (uint32_t)p->rules.min_pool_size)
+		if (pool_member_size(at) >= (uint32_t)p->rules.min_pool_size)
 			continue;
 		struct plan plan = plan_open(at, NULL, v, &again_us);
 		if (plan.act == PLAN_OPEN)
@@ -434,7 +462,7 @@ pool_upkeep(struct pool *p, const struct plan_view *v)
 				why = "server lifetime over";
 			}
 			if (why == NULL && idle_limit > 0 && v->now_us - s->free_us > idle_limit &&
-			    (p->rules.min_pool_size < 0 || at->count > (uint32_t)p->rules.min_pool_size))
+			    (p->rules.min_pool_size < 0 || pool_member_size(at) > (uint32_t)p->rules.min_pool_size))
 				why = "server idle timeout";
 			if (why)
 				return (struct plan){ .act = PLAN_CLOSE, .slot = s, .why = why };

@@ -91,7 +91,7 @@ slot_enter(struct slot *s, struct pool_member *at, enum slot_state to, uint64_t 
 	}
 	if (is_busy(to))
 		load->busy[at->id]++;
-	if (to == SLOT_LOGIN || to == SLOT_DEDICATED)
+	if (to == SLOT_LOGIN || to == SLOT_DEDICATED || to == SLOT_LISTENER)
 		s->born_us = now_us;
 	if (to == SLOT_IDLE)
 		s->free_us = now_us;
@@ -252,7 +252,7 @@ slot_state_name(enum slot_state state)
 	static const char *const names[] = {
 		[SLOT_NONE] = "none",     [SLOT_LOGIN] = "new",     [SLOT_IDLE] = "idle",
 		[SLOT_TESTED] = "tested", [SLOT_ACTIVE] = "active", [SLOT_CANCELLING] = "being_canceled",
-		[SLOT_DEDICATED] = "active",
+		[SLOT_DEDICATED] = "active", [SLOT_LISTENER] = "listening",
 	};
 	return names[state];
 }

@@ -70,11 +70,11 @@ is_at_size(const struct pool_member *at, const struct plan_view *v, uint64_t wai
 {
 	const struct pool_rules *rules = &at->pool->rules;
 	uint64_t patience = v->settings->reserve_pool_timeout_us;
-	if (!is_full(at->count, rules->pool_size))
+	if (!is_full(pool_member_size(at), rules->pool_size))
 		return false;
 	if (rules->reserve_pool_size == 0 || patience == 0)
 		return true;
-	if (is_full(at->count, rules->pool_size + rules->reserve_pool_size))
+	if (is_full(pool_member_size(at), rules->pool_size + rules->reserve_pool_size))
 		return true;
 	if (v->now_us < waited_since_us + patience) {
 		*again_us = sooner(*again_us, waited_since_us + patience);
@@ -126,4 +126,23 @@ room_for_own(const struct pool_member *at, const struct plan_view *v, uint64_t w
 	if (is_full(p->role->servers, p->rules.max_user_connections))
 		return room_after(role_oldest_idle(p->role, NULL), evict);
 	return ROOM_YES;
+}
+
+/* It hears for those who use others: where a limit allows for one only, that is theirs. */
+static enum room
+room_beside(uint32_t servers, int limit, struct slot *oldest, struct slot **evict)
+{
+	if (limit == 1)
+		return ROOM_NO;
+	return is_full(servers, limit) ? room_after(oldest, evict) : ROOM_YES;
+}
+
+enum room
+room_for_listener(const struct pool_member *at, struct slot **evict)
+{
+	const struct pool *p = at->pool;
+	enum room room = room_beside(p->database->servers, p->rules.max_db_connections, database_oldest_idle(p->database, NULL), evict);
+	if (room == ROOM_YES)
+		room = room_beside(p->role->servers, p->rules.max_user_connections, role_oldest_idle(p->role, NULL), evict);
+	return room;
 }

@@ -28,5 +28,7 @@ enum room room_at(const struct pool_member *at, const struct plan_view *v, uint6
 /* The same for a connection that will be one client's alone: what lies idle, here too, is of no use to it. */
 enum room room_for_own(const struct pool_member *at, const struct plan_view *v, uint64_t waited_since_us,
                        uint64_t *again_us, struct slot **evict);
+/* For the listening connection, which pool_size does not count. */
+enum room room_for_listener(const struct pool_member *at, struct slot **evict);
 
 #endif

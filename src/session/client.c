@@ -19,6 +19,7 @@
 #include "session/cancel.h"
 #include "session/client_login.h"
 #include "session/link.h"
+#include "session/listen.h"
 #include "session/peers.h"
 #include "session/pids.h"
 #include "session/repeat.h"
@@ -80,6 +81,8 @@ client_enter(struct client *c, enum client_state to, const char *why)
 		node_remove(&c->login->node);
 	c->state = (uint8_t)to;
 	c->since_us = clock_now_us();
+	if (to == CLIENT_IDLE && c->listen)
+		listen_on_idle(c);
 }
 
 /* ---- birth and death ---- */
@@ -285,6 +288,7 @@ client_close(struct client *c, enum fault_by by, const char *reason)
 		x->client_count--;
 	}
 	cancel_keys_remove(x, c);
+	listen_forget(c);
 	client_enter(c, CLIENT_CLOSED, reason);
 	stream_close(&c->stream);
 	node_remove(&c->node);

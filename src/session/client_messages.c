@@ -13,7 +13,9 @@
 #include "base/clock.h"
 #include "base/heap.h"
 #include "session/client.h"
+#include "session/ending.h"
 #include "session/link.h"
+#include "session/listen.h"
 #include "session/lost.h"
 #include "session/pids.h"
 #include "session/pins.h"
@@ -117,6 +119,23 @@ is_in_copy(const struct client *c)
 	return c->link->is_copy_in;
 }
 
+/*
+ * What LISTEN has to do with a text that goes to the server: runs, or is only parsed for the time being. True: nothing is left to do
+ * before it goes.
+ */
+static bool
+may_go(struct client *c, uint32_t bits, struct view text, bool runs)
+{
+	unsigned needs = bits & TOUCH_READS_LISTEN ? LISTEN_NEEDS_CHANNELS : 0;
+	if (bits & (TOUCH_LISTEN | TOUCH_UNKNOWN))
+		needs |= runs ? LISTEN_CHANGES : LISTEN_NEEDS_CHANNELS;
+	if (bits & (TOUCH_NOTIFY | TOUCH_UNKNOWN))
+		needs |= LISTEN_NEEDS_LEVEL;
+	if (c->listen && !c->link->listens && ending_read(text).is == ENDING_BEGIN)
+		needs |= LISTEN_NEEDS_CHANNELS;
+	return needs == 0 || listen_before(c, needs);
+}
+
 /* What this text names can't be had here (pinning = refuse), or 0: enum pin. */
 static uint32_t
 refused_of(const struct client *c, const struct sql_facts *facts)
@@ -187,6 +206,8 @@ client_run_query(struct client *c, const struct frame *f, struct view all)
 		struct view text = text_of(f->body, frame_is_whole(f));
 		struct touch t = touch_judge(c, text, frame_is_whole(f), &facts);
 		refused = refused_of(c, facts);
+		if (!refused && !may_go(c, t.bits, text, true))
+			return FLOW_WAIT;
 		flow = !refused && (t.bits & TOUCH_NEEDS_NAMES) ? before_text(c, t.bits, facts) : FLOW_MORE;
 		if (flow != FLOW_MORE)
 			return flow;
@@ -329,7 +350,7 @@ client_parse_named(struct client *c, const struct frame *f, const struct parse_m
 			return FLOW_MORE;
 		}
 	}
-	if (must_wait(c, parse->name, st)) {
+	if (must_wait(c, parse->name, st) || (client_is_watched(c) && !may_go(c, st->touch.bits, parse->query, false))) {
 		statement_unref(st);
 		return FLOW_WAIT;
 	}
@@ -418,8 +439,11 @@ client_run_parse(struct client *c, const struct frame *f, struct view all)
 	uint32_t refused = 0;
 	if (client_is_watched(c) && is_unnamed) {
 		const struct sql_facts *facts;
-		struct touch t = touch_judge(c, must_be_whole ? parse.query : (struct view){ 0 }, must_be_whole, &facts);
+		struct view text = must_be_whole ? parse.query : (struct view){ 0 };
+		struct touch t = touch_judge(c, text, must_be_whole, &facts);
 		refused = refused_of(c, facts);
+		if (!refused && !may_go(c, t.bits, text, false))
+			return FLOW_WAIT;
 		flow = !refused && (t.bits & TOUCH_NEEDS_NAMES) ? before_text(c, t.bits, facts) : FLOW_MORE;
 		if (flow != FLOW_MORE)
 			return flow;
@@ -538,6 +562,16 @@ client_bind_own(struct client *c, const struct frame *f, struct view all, const 
 	return FLOW_MORE;
 }
 
+/* may_go() of a statement that was prepared before. */
+static bool
+statement_may_go(struct client *c, const char *name, uint32_t bits)
+{
+	struct view text = { 0 }, types;
+	if (c->listen && !client_statement(c, name, &text, &types))
+		text = (struct view){ 0 };
+	return may_go(c, bits, text, true);
+}
+
 /* A Bind under this name of its statement; real: its values, if others than the client sent; freed. */
 static void
 forward_bind(struct client *c, const struct frame *f, const struct bind_head *head, const char *statement, struct buf *real)
@@ -592,6 +626,8 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 	if (head.statement[0] == '\0') {
 		if (client_translates(c) && must_wait(c, "", NULL))
 			return FLOW_WAIT;
+		if (client_is_watched(c) && !statement_may_go(c, "", c->unnamed_touches))
+			return FLOW_WAIT;
 		flow = c->unnamed_touches & TOUCH_NEEDS_NAMES ? before_unnamed(c) : FLOW_MORE;
 		if (flow != FLOW_MORE)
 			return flow;
@@ -609,6 +645,8 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 	}
 	struct named *named = client_translates(c) ? named_find(&c->statements, head.statement) : NULL;
 	if (client_translates(c) && must_wait(c, head.statement, named ? named->statement : NULL))
+		return FLOW_WAIT;
+	if (named && client_is_watched(c) && !statement_may_go(c, head.statement, named->statement->touch.bits))
 		return FLOW_WAIT;
 	bool is_own = named && is_run_as_own(c, named->statement);
 	if (named && !is_own && !find_pids(c, f, &head, named->statement->touch.bits, &real))

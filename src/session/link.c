@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "session/cancel.h"
+#include "session/listen.h"
 #include "session/pins.h"
 #include "session/prepared.h"
 #include "session/replication.h"
@@ -97,6 +98,8 @@ link_rest(struct server *s)
 		state_ask(s);
 		return false;
 	}
+	if ((s->listens || s->link->listen) && !listen_may_part(s))
+		return s->link == NULL;
 	if (s->link->pins)
 		return false;
 	link_part(s);
@@ -117,6 +120,7 @@ link_part(struct server *s)
 	struct client *c = s->link;
 	account(c, s);
 	s->sequences_of = c->id;
+	listen_on_unlink(c, s, false);
 	c->link = NULL;
 	s->link = NULL;
 	if (s->stream.is_paused)
@@ -145,6 +149,7 @@ link_break(struct server *s)
 			named_list(&c->statements, item.named);
 		owed_item_fini(&item);
 	}
+	listen_on_unlink(c, s, true);
 	c->linked_count++;
 	c->query_us = 0;
 	c->is_stalled = c->in_is_data = false;
@@ -164,7 +169,7 @@ link_abandon(struct client *c)
 		return;
 	}
 	bool is_torn = c->in_left > 0 && c->in_goes;
-	s->left |= c->pins;
+	s->left |= c->pins | (s->listens ? (uint32_t)PIN_LISTEN : 0);
 	pins_drop(c);
 	account(c, s);
 	c->link = NULL;

@@ -349,5 +349,5 @@ pins_cleaned(struct server *s)
 		params_replace(&s->params, params_without_unreported(s->params));
 	touch_forget(s);
 	s->left = is_seed_left ? PIN_SEED : 0;
-	s->cleans_all = false;
+	s->cleans_all = s->listens = s->listens_due = false;
 }

@@ -19,6 +19,7 @@
 #include "session/client.h"
 #include "session/hold.h"
 #include "session/link.h"
+#include "session/listener.h"
 #include "session/peers.h"
 #include "session/probe.h"
 #include "session/proxy_parts.h"
@@ -79,6 +80,7 @@ on_topology(struct cluster *cluster, const struct topology *old, const struct to
 	hold_on_topology(load->hold, old);
 	auth_query_on_topology(x, load);
 	pools_upkeep(x, load);
+	x->listeners_dirty = true;
 	probe_look(x);
 }
 
@@ -165,7 +167,7 @@ proxy_new(struct config *config, char **environment, struct text *why)
 	digest_random(x->cancel_secret, sizeof(x->cancel_secret));
 	struct list *lists[] = { &x->loads, &x->pools, &x->dirty_pools, &x->clients, &x->logins, &x->servers, &x->closed_clients,
 		                 &x->closed_servers, &x->cancels, &x->closed_cancels, &x->peers, &x->closed_passings,
-		                 &x->console_waits, &x->probes, &x->closed_probes };
+		                 &x->console_waits, &x->probes, &x->closed_probes, &x->listeners };
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		list_init(lists[i]);
 	settle_open(x);
@@ -192,8 +194,9 @@ pool_forget_welcome(struct pool *p)
 }
 
 static void
-free_pool(struct pool *p)
+free_pool(struct proxy *x, struct pool *p)
 {
+	listener_forget_pool(x, p);
 	client_login_forget_learned(p);
 	params_unref(p->base);
 	pool_forget_welcome(p);
@@ -215,7 +218,7 @@ proxy_free(struct proxy *x)
 	peers_free_all(x);
 	probe_free_all(x);
 	while ((n = list_first(&x->pools)) != NULL)
-		free_pool(node_owner(n, struct pool, node));
+		free_pool(x, node_owner(n, struct pool, node));
 	struct database *d, *next_d;
 	HASH_ITER(hh, x->databases, d, next_d)
 	{
@@ -326,7 +329,7 @@ void
 proxy_drop_database(struct proxy *x, struct database *d)
 {
 	list_each(&d->pools, n, after)
-		free_pool(node_owner(n, struct pool, of_database));
+		free_pool(x, node_owner(n, struct pool, of_database));
 	HASH_DEL(x->databases, d);
 	touch_database_free(d);
 	heap_free(d);
@@ -353,7 +356,7 @@ collect_pools(struct proxy *x)
 		else if (p->unused_us == 0)
 			p->unused_us = clock_now_us();
 		else if (clock_now_us() - p->unused_us > limit)
-			free_pool(p);
+			free_pool(x, p);
 	}
 }
 
@@ -423,7 +426,7 @@ close_idle(struct proxy *x, const struct database *d, const char *why)
 	list_each(&x->servers, n, after)
 	{
 		struct server *s = node_owner(n, struct server, node);
-		if (is_of(s->pool, d) && s->state == SERVER_IDLE)
+		if (is_of(s->pool, d) && (s->state == SERVER_IDLE || s->state == SERVER_LISTENING))
 			server_close(s, FAULT_BY_ADMIN, why);
 	}
 	auth_query_close_idle(x, d);
@@ -455,6 +458,7 @@ proxy_resume(struct proxy *x, struct database *d)
 			proxy_dirty(x, p);
 	}
 	auth_query_wake(x);
+	x->listeners_dirty = true;
 }
 
 void

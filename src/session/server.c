@@ -18,6 +18,7 @@
 #include "session/custom_names.h"
 #include "session/hold.h"
 #include "session/link.h"
+#include "session/listener.h"
 #include "session/pins.h"
 #include "session/state.h"
 #include "session/touch.h"
@@ -31,9 +32,10 @@ static const struct {
 } server_states[] = {
 	[SERVER_CONNECT] = { "connect", IN(TLS) | IN(LOGIN) | IN(CLOSED) },
 	[SERVER_TLS] = { "tls", IN(LOGIN) | IN(CLOSED) },
-	[SERVER_LOGIN] = { "login", IN(SETTLING) | IN(IDLE) | IN(REPLICATING) | IN(CLOSED) },
+	[SERVER_LOGIN] = { "login", IN(SETTLING) | IN(IDLE) | IN(REPLICATING) | IN(LISTENING) | IN(CLOSED) },
 	[SERVER_REPLICATING] = { "replicating", IN(CLOSED) },
-	[SERVER_SETTLING] = { "settling", IN(SETTLING) | IN(IDLE) | IN(CLOSED) },
+	[SERVER_LISTENING] = { "listening", IN(CLOSED) },
+	[SERVER_SETTLING] = { "settling", IN(SETTLING) | IN(IDLE) | IN(LISTENING) | IN(CLOSED) },
 	[SERVER_IDLE] = { "idle", IN(SETTLING) | IN(LINKED) | IN(CLOSED) },
 	[SERVER_LINKED] = { "linked", IN(IDLE) | IN(SETTLING) | IN(DRAINING) | IN(CLOSED) },
 	[SERVER_DRAINING] = { "draining", IN(SETTLING) | IN(IDLE) | IN(CLOSED) },
@@ -116,8 +118,8 @@ const struct stream_ops server_ops = {
 	.on_drained = server_on_drained,
 };
 
-void
-server_open(struct proxy *x, struct pool *p, uint16_t member_id, struct client *for_client)
+static struct server *
+server_new(struct proxy *x, struct pool *p)
 {
 	struct server *s = heap_alloc(sizeof(*s));
 	s->proxy = x;
@@ -131,6 +133,13 @@ server_open(struct proxy *x, struct pool *p, uint16_t member_id, struct client *
 	holdings_init(&s->holdings);
 	list_append(&x->servers, &s->node);
 	x->counters.servers_opened++;
+	return s;
+}
+
+void
+server_open(struct proxy *x, struct pool *p, uint16_t member_id, struct client *for_client)
+{
+	struct server *s = server_new(x, p);
 	if (for_client) {
 		s->replication = (uint8_t)for_client->login->replication;
 		s->link = for_client;
@@ -154,6 +163,16 @@ describe_loss(const struct client *c, const char *why, char *out, size_t room)
 	} else {
 		text_addf(&text, "%s. It had not yet told what the last transaction has left in the session.", why);
 	}
+}
+
+void
+server_open_listener(struct proxy *x, struct pool *p, uint16_t member_id, struct listener *l)
+{
+	struct server *s = server_new(x, p);
+	s->listener = l;
+	l->server = s;
+	slot_enter(&s->slot, pool_at(p, member_id), SLOT_LISTENER, clock_now_us());
+	server_login_begin(s);
 }
 
 static void
@@ -209,11 +228,13 @@ server_close(struct server *s, enum fault_by by, const char *why)
 		log_info(server_tag(s), "closed pool=%s/%s by=%s reason=\"%s\" age=%.1fs", s->pool->database->name,
 		         s->pool->role->name, fault_by_name(by), reason,
 		         (double)(clock_now_us() - s->connect_us) / (double)SECOND_US);
-	bool says_goodbye = s->state == SERVER_IDLE || s->state == SERVER_SETTLING;
+	bool says_goodbye = s->state == SERVER_IDLE || s->state == SERVER_SETTLING || s->state == SERVER_LISTENING;
 	server_enter(s, SERVER_CLOSED, reason);
 	if (s->link)
 		tell_client(s->link, s, by, reason);
 	must(s->link == NULL);
+	if (s->listener)
+		listener_on_close(s, reason);
 	cancel_forget_server(s);
 	drop_owed(s);
 	if (says_goodbye && stream_is_open(&s->stream)) {
@@ -267,7 +288,7 @@ server_ask(struct server *s, enum question q, const char *sql)
 	s->question = (uint8_t)q;
 	s->question_failed = false;
 	server_enter(s, SERVER_SETTLING, "asked a question of our own");
-	if (s->slot.state != SLOT_LOGIN)
+	if (s->slot.state != SLOT_LOGIN && s->slot.state != SLOT_LISTENER)
 		slot_enter(&s->slot, s->slot.at, SLOT_TESTED, clock_now_us());
 	stream_put(&s->stream, buf_view(&b));
 	buf_free(&b);
@@ -374,7 +395,7 @@ server_answered(struct server *s)
 			return;
 		}
 		if (s->question == QUESTION_RESET) {
-			s->is_soiled = false;
+			s->is_soiled = s->listens = s->listens_due = false;
 			s->left = 0;
 			touch_forget(s);
 			params_replace(&s->params, params_without_unreported(s->params));

@@ -17,6 +17,8 @@
 #include "session/custom_names.h"
 #include "session/hold.h"
 #include "session/link.h"
+#include "session/listen.h"
+#include "session/listener.h"
 #include "session/lost.h"
 #include "session/pids.h"
 #include "session/pins.h"
@@ -287,7 +289,7 @@ server_run_ready(struct server *s, const struct frame *f, struct view all)
 	bool is_loose = is_loose_ready(s, f->type);
 	bool goes = is_loose ? s->link != NULL : answers_client(s);
 	bool is_state = !is_loose && first->is_state;
-	bool is_our_set = !is_loose && !is_state && first->to == OWED_TO_NOBODY && !first->is_brought && s->params_wanted;
+	bool is_our_set = !is_loose && !is_state && first->to == OWED_TO_NOBODY && !first->is_brought && !first->is_listen && s->params_wanted;
 	if (is_loose) {
 		s->loose_syncs--;
 		s->owed.is_open = s->owed.is_skipping = false;
@@ -539,7 +541,9 @@ server_run_error(struct server *s, const struct frame *f, struct view all)
 	bool is_ours = first->to == OWED_TO_NOBODY && owed_ends_with_ready(first->what);
 	if (is_ours) {
 		s->question_failed = true;
-		bool is_set = s->link && !first->is_state && !first->is_brought && (s->link->state == CLIENT_LINKED || (s->link->state == CLIENT_CHECKING && s->params_wanted));
+		if (first->is_listen)
+			listen_on_failure(s);
+		bool is_set = s->link && !first->is_state && !first->is_brought && !first->is_listen && (s->link->state == CLIENT_LINKED || (s->link->state == CLIENT_CHECKING && s->params_wanted));
 		if (is_set) {
 			char text[240];
 			snprintf(text, sizeof(text), "session parameters could not be restored: %s", s->why_dying);
@@ -637,8 +641,13 @@ server_run_asynchronous(struct server *s, const struct frame *f, struct view all
 	}
 	struct owed_item *first = owed_first(&s->owed);
 	bool is_ours = first && first->to == OWED_TO_NOBODY && owed_ends_with_ready(first->what);
-	bool had_spoken = s->has_spoken;
-	pass(s, f, all, s->link && !is_ours);
+	bool goes = s->link && !is_ours, had_spoken = s->has_spoken;
+	if (f->type == BE_NOTIFICATION_RESPONSE && s->link && client_is_watched(s->link)) {
+		goes = false;
+		if (frame_is_whole(f) && s->link->state == CLIENT_LINKED)
+			listen_pass(s, f->body);
+	}
+	pass(s, f, all, goes);
 	s->has_spoken = had_spoken;
 	return true;
 }
@@ -770,6 +779,8 @@ size_t
 server_answers_on_data(void *owner, struct view in)
 {
 	struct server *s = owner;
+	if (s->state == SERVER_LISTENING)
+		return listener_on_data(s, in);
 	if (s->state <= SERVER_REPLICATING)
 		return s->state == SERVER_REPLICATING ? replication_on_server_data(s, in) : server_login_on_data(s, in);
 	size_t at = 0;
@@ -816,6 +827,9 @@ server_answers_on_data(void *owner, struct view in)
 				break;
 			}
 		}
+		bool may_hold = f.type == BE_NOTIFICATION_RESPONSE || (f.type == BE_READY_FOR_QUERY && answers_client(s));
+		if (may_hold && s->link && s->link->listen && s->link->state == CLIENT_LINKED && listen_holds(s, &f))
+			break;
 		struct view all = view_part(in, at, f.size);
 		at += all.n; /* before the handler, which may free what it points into, but not the bytes */
 		if (!rule->run(s, &f, all))

@@ -18,6 +18,7 @@
 #include "session/auth_query.h"
 #include "session/client.h"
 #include "session/hold.h"
+#include "session/listener.h"
 #include "session/replication.h"
 #include "session/role_keys.h"
 #include "session/server.h"
@@ -538,7 +539,7 @@ log_ready(const struct server *s)
 	if (s->proxy->config->settings.log_connections)
 		log_info(server_tag(s), "ready pool=%s/%s server=%s:%u pid=%u role=%s%s", s->pool->database->name,
 		         s->pool->role->name, s->login->host, s->login->port, s->pid, s->slot.is_standby ? "standby" : "primary",
-		         s->replication ? " replication" : "");
+		         s->replication ? " replication" : s->listener ? " listener" : "");
 }
 
 static void
@@ -595,6 +596,10 @@ server_login_next(struct server *s)
 	log_ready(s);
 	teach_pool(s);
 	server_login_free(s);
+	if (s->listener) {
+		listener_on_login(s);
+		return;
+	}
 	s->slot.born_us = clock_now_us();
 	server_release(s);
 }

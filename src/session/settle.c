@@ -14,6 +14,7 @@
 #include "session/client.h"
 #include "session/hold.h"
 #include "session/link.h"
+#include "session/listener.h"
 #include "session/peers.h"
 #include "session/pids.h"
 #include "session/pins.h"
@@ -150,6 +151,11 @@ proxy_settle(void *context)
 		suspend_settle(x);
 	if (x->auth_query_wants_run)
 		auth_query_wake(x);
+	if (x->listeners_dirty) {
+		uint64_t again_us = listeners_settle(x);
+		if (again_us)
+			replan_at(x, again_us);
+	}
 	if (!list_is_empty(&x->console_waits))
 		x->console->on_settle(x);
 	if (x->state >= PROXY_STOPPING_SERVERS && proxy_is_done(x))
@@ -162,6 +168,7 @@ replan_on_timer(void *context)
 {
 	struct proxy *x = context;
 	x->replan_us = 0;
+	x->listeners_dirty = !list_is_empty(&x->listeners);
 	list_each(&x->pools, n, after)
 	{
 		struct pool *p = node_owner(n, struct pool, node);
@@ -444,6 +451,7 @@ proxy_on_second(void *context)
 	hold_on_second(x);
 	names_on_second(x);
 	auth_query_on_second(x);
+	listeners_on_second(x);
 	pools_upkeep(x, NULL);
 	pins_on_second(x);
 	roll_stats(x);

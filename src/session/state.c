@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "session/client.h"
 #include "session/link.h"
+#include "session/listen.h"
 #include "session/pins.h"
 #include "session/prepared.h"
 #include "session/server.h"
@@ -46,6 +47,8 @@ struct state_asked {
 	uint64_t at_us;
 	uint32_t pins;    /* what the rows say so far */
 	uint32_t left;    /* the same, should its client have left: what is to be cleaned */
+	bool was_listening; /* its session listened to what the client listens to: the rows are all of it */
+	struct buf channels; /* of LISTEN, each with its NUL */
 	bool is_spoilt;   /* a row that makes no sense, or too many */
 	struct buf rows;  /* of settings: kind, name, NUL, value, NUL */
 };
@@ -164,6 +167,8 @@ state_ask(struct server *s)
 	s->asked->touched = s->touched;
 	s->asked->sections = sections_of(s->touched);
 	s->asked->at_us = clock_now_us();
+	s->asked->was_listening = s->listens;
+	s->listens_due = false;
 	compose(s, s->asked->sections, &sql);
 	if (s->asked->sections & ASK_PREPARED)
 		prepared_asked(s);
@@ -202,8 +207,10 @@ state_is_all(const struct server *s)
 void
 state_free(struct server *s)
 {
-	if (s->asked)
+	if (s->asked) {
 		buf_free(&s->asked->rows);
+		buf_free(&s->asked->channels);
+	}
 	heap_free(s->asked);
 	s->asked = NULL;
 }
@@ -218,7 +225,6 @@ pin_of_row(char kind)
 	case 't': return PIN_TEMPORARY;
 	case 'h': return PIN_CURSORS;
 	case 'o': return PIN_ORIGIN;
-	case 'l': return PIN_LISTEN;
 	default: return 0;
 	}
 }
@@ -254,6 +260,12 @@ state_on_row(struct server *s, struct view values)
 	a->left |= left_by_row((char)kind.p[0]);
 	if (kind.p[0] == 'p')
 		prepared_on_row(s, name, no_value ? NULL : &value);
+	if (kind.p[0] == 'l' && !no_name) {
+		a->is_spoilt |= a->channels.n + name.n >= LISTEN_NAMES_MAX;
+		buf_add(&a->channels, a->is_spoilt ? (struct view){ 0 } : name);
+		buf_add_u8(&a->channels, '\0');
+		return;
+	}
 	if ((kind.p[0] != 's' && kind.p[0] != 'n') || no_name || (no_value && kind.p[0] != 'n'))
 		return;
 	if (a->rows.n + name.n + value.n > ROWS_MAX) {
@@ -393,6 +405,8 @@ apply(struct server *s)
 	if ((a->sections & ASK_PREPARED) && !prepared_apply(s, &has_changed))
 		pins |= PIN_PREPARED;
 	has_changed |= pins != c->pins;
+	if (a->sections & ASK_CHANNELS)
+		has_changed |= listen_is(c, buf_view(&a->channels), a->was_listening);
 	if (a->sections & (ASK_SETTINGS | ASK_NAMES)) {
 		struct params *truth = truth_of(s);
 		struct params *want = wanted_of(c, s, truth);
@@ -403,7 +417,7 @@ apply(struct server *s)
 	if (has_changed && (a->touched & TOUCH_MAY) && !(a->touched & ~(uint32_t)TOUCH_MAY))
 		touch_learn(s, s->pool->database);
 	pins_found(c, pins);
-	if (c->pins && s->params != c->params && owed_is_empty(&s->owed)) /* they do not part: nobody else sets it right */
+	if ((c->pins || s->listens) && s->params != c->params && owed_is_empty(&s->owed)) /* they do not part: nobody else sets it right */
 		link_set_params(s);
 }
 
