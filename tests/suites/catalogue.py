@@ -1,5 +1,6 @@
 """catalogue.py - which suites there are."""
 
+import alchemy
 import golang
 import orm
 import regress
@@ -11,4 +12,6 @@ SUITES = {
     "regress": regress.Regress,
     "tools": tools.Tools,
     "orm": orm.Orm,
+    "alchemy": alchemy.Alchemy,
+    "sqlx": golang.Sqlx,
 }

@@ -154,3 +154,14 @@ class Pgx(Golang):
                 "PGX_TEST_TCP_CONN_STRING": f"{tcp} user={SUPERUSER}",
                 "PGX_TEST_UNIX_SOCKET_CONN_STRING": f"host={target.socket_dir} port={target.port} dbname=pgx_test user={SUPERUSER}",
                 **asked}
+
+
+class Sqlx(Golang):
+    about = "sqlx, on top of lib/pq"
+    packages = ["golang-go", "golang-github-jmoiron-sqlx-dev", "golang-github-lib-pq-dev"]
+    roots = ["github.com/jmoiron/sqlx"]
+    databases = ["sqlx"]
+
+    def environment(self, target: Target) -> dict[str, str]:
+        return {"SQLX_POSTGRES_DSN": f"host={target.host} port={target.port} user={SUPERUSER} dbname=sqlx sslmode=disable",
+                "SQLX_MYSQL_DSN": "skip", "SQLX_SQLITE_DSN": "skip"}

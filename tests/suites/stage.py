@@ -60,6 +60,7 @@ class Suite:
     packages: list[str] = []
     databases: list[str] = []
     settings: Mapping[str, Any] = {"server_round_robin": 1, "min_pool_size": 4}
+    known: Mapping[str, str] = {}  # tests that may be different through pgsluice, and why they may
     fresh = False  # each run has a PostgreSQL of its own
 
     def __init__(self, stage: "Stage", name: str, only: Pattern[str] | None) -> None:
