@@ -37,6 +37,7 @@ def relay(place: Place, postgres: Postgres) -> Iterator[Relay]:
 @pytest.fixture(scope="module")
 def front(module_sluices: Start, relay: Relay) -> Sluice:
     return module_sluices(databases={"app": f"host=127.0.0.1 port={relay.port}"}, server_tls_sslmode="disable",
+                          session_tracking="names",  # what is cut is the first of its letter
                           default_pool_size=1)
 
 
