@@ -63,6 +63,8 @@ void touch_before(struct client *c, struct touch t);
  * read, or are not needed.
  */
 void touch_note(struct client *c, struct touch t, const struct sql_facts *facts);
+/* The body of a Bind of it: custom settings that are named by a parameter are known from then on. */
+void touch_note_values(struct client *c, const struct sql_facts *facts, struct view body);
 void touch_note_function(struct client *c, uint32_t oid); /* by FunctionCall */
 
 /* Its client was told of an error: what was noted may not have come about. */

@@ -508,13 +508,15 @@ forget_prepared(struct server *s)
 
 /* A prepared statement is to run. What its text names is read again: the facts are in the cache. */
 static void
-note_statement(struct client *c, const char *name, struct touch t)
+note_statement(struct client *c, const struct frame *bind, const char *name, struct touch t)
 {
 	const struct sql_facts *facts = NULL;
 	struct view text, types;
 	touch_before(c, t);
 	if ((t.bits & ~(uint32_t)TOUCH_MAY) && client_statement(c, name, &text, &types))
 		facts = sql_facts_of(c->proxy->sql_cache, text);
+	if (facts && frame_is_whole(bind))
+		touch_note_values(c, facts, bind->body);
 	note_text(c, t, facts);
 }
 
@@ -635,7 +637,7 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 			return FLOW_WAIT;
 		bring_unnamed(c);
 		if (client_is_watched(c))
-			note_statement(c, "", (struct touch){ .bits = c->unnamed_touches, .shape = c->unnamed_shape });
+			note_statement(c, f, "", (struct touch){ .bits = c->unnamed_touches, .shape = c->unnamed_shape });
 		owe(c, (struct owed_item){ .what = OWED_BIND });
 		if (real.n > 0)
 			forward_bind(c, f, &head, "", &real);
@@ -677,7 +679,7 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 		return FLOW_GONE;
 	}
 	if (client_is_watched(c))
-		note_statement(c, head.statement, named->statement->touch);
+		note_statement(c, f, head.statement, named->statement->touch);
 	forward_bind(c, f, &head, named->statement->name, &real);
 	owe(c, (struct owed_item){ .what = OWED_BIND });
 	return FLOW_MORE;

@@ -173,14 +173,24 @@ server_deallocated_all(struct server *s)
 		named_free_all(&s->link->statements);
 }
 
+static void
+run_discard(struct server *s, const char *tag)
+{
+	bool is_all = strcmp(tag, "DISCARD ALL") == 0;
+	if (is_all || strcmp(tag, "DEALLOCATE ALL") == 0)
+		server_deallocated_all(s);
+	/* currval() and lastval() know of nothing any more: no question of ours would tell. */
+	if (s->link && (is_all || strcmp(tag, "DISCARD SEQUENCES") == 0) && (s->link->pins & PIN_SEQUENCES))
+		pins_found(s->link, s->link->pins & ~(uint32_t)PIN_SEQUENCES);
+}
+
 /* CommandComplete and EmptyQueryResponse: of an Execute they are the end, a Query may have several. */
 static bool
 server_run_complete(struct server *s, const struct frame *f, struct view all)
 {
 	const char *tag;
-	if (f->type == BE_COMMAND_COMPLETE && f->body.n > 1 && f->body.p[0] == 'D' &&
-	    command_tag_read(f->body, &tag) && (strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "DEALLOCATE ALL") == 0))
-		server_deallocated_all(s);
+	if (f->type == BE_COMMAND_COMPLETE && f->body.n > 1 && f->body.p[0] == 'D' && command_tag_read(f->body, &tag))
+		run_discard(s, tag);
 	s->is_copy_in = false;
 	s->loose_syncs = 0;
 	s->has_completed = s->link && owed_first(&s->owed)->to == OWED_TO_CLIENT;
@@ -735,7 +745,7 @@ plain_size(struct view in, unsigned owed)
 {
 	if (in.n <= FRAME_HEAD_BYTES || !((plain_answers[in.p[0]].part | plain_answers[in.p[0]].end) & owed))
 		return 0;
-	if (in.p[0] == BE_COMMAND_COMPLETE && in.p[FRAME_HEAD_BYTES] == 'D') /* perhaps DISCARD ALL or DEALLOCATE ALL */
+	if (in.p[0] == BE_COMMAND_COMPLETE && in.p[FRAME_HEAD_BYTES] == 'D') /* perhaps DISCARD or DEALLOCATE ALL */
 		return 0;
 	uint32_t length = load_be32(in.p + 1);
 	return length >= 4 && length < in.n ? 1 + (size_t)length : 0;

@@ -1,18 +1,22 @@
 /* session/touch.c - which state of its session a text may touch; see the header. */
 #include "session/touch.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/bytes.h"
 #include "base/heap.h"
 #include "base/log.h"
 #include "session/client.h"
 #include "session/link.h"
 #include "session/pids.h"
+#include "session/pins.h"
 #include "session/server.h"
 #include "sql/cache.h"
 #include "sql/glance.h"
+#include "wire/message.h"
 
 /* ---- what texts of a database were seen to do ---- */
 
@@ -322,6 +326,53 @@ note_names(struct server *s, const struct sql_facts *facts)
 	}
 }
 
+/* set_config() of a name that is put together, or a parameter: it may be one that nobody has named yet. */
+static bool
+sets_unnamed(const struct sql_facts *facts)
+{
+	for (uint32_t i = 0; facts && i < facts->touch_count; i++)
+		if (facts->touches[i].kind == SQL_TOUCH_SET_CONFIG && facts->touches[i].name == NULL && bits_of_touch(&facts->touches[i]))
+			return true;
+	return false;
+}
+
+static bool
+is_custom_name(struct view v)
+{
+	bool has_dot = false, is_start = true;
+	for (size_t i = 0; i < v.n; i++) {
+		bool is_letter = (v.p[i] | 32) >= 'a' && (v.p[i] | 32) <= 'z';
+		if (v.p[i] == '.' && !is_start)
+			has_dot = is_start = true;
+		else if (is_letter || v.p[i] == '_' || (!is_start && ((v.p[i] >= '0' && v.p[i] <= '9') || v.p[i] == '$')))
+			is_start = false;
+		else
+			return false;
+	}
+	return has_dot && !is_start;
+}
+
+void
+touch_note_values(struct client *c, const struct sql_facts *facts, struct view body)
+{
+	struct bind_message bind;
+	if (!sets_unnamed(facts) || !bind_read(body, &bind))
+		return;
+	struct view left = bind.values;
+	while (left.n >= 4) {
+		uint32_t bytes = load_be32(left.p);
+		struct view value = bytes == UINT32_MAX ? (struct view){ 0 } : view_part(left, 4, bytes);
+		char name[64];
+		left = view_from(left, 4 + value.n);
+		if (value.n >= sizeof(name) || !is_custom_name(value))
+			continue;
+		for (size_t i = 0; i < value.n; i++)
+			name[i] = (char)tolower(value.p[i]);
+		name[value.n] = '\0';
+		touch_add_custom_name(c->link->pool->database, name);
+	}
+}
+
 static void
 note_shape(struct server *s, uint32_t shape)
 {
@@ -402,6 +453,8 @@ touch_note(struct client *c, struct touch t, const struct sql_facts *facts)
 	}
 	if (named == 0)
 		return;
+	if (sets_unnamed(facts))
+		s->left |= LEFT_SETTINGS; /* what can't be asked for is not carried; nor is it left to others */
 	if (named == TOUCH_SETTINGS && facts && tracking != TRACKING_ALWAYS && note_lone_set(s, facts))
 		named = TOUCH_LONE_SET;
 	if ((named & (uint32_t)(TOUCH_SETTINGS | TOUCH_LONE_SET)) && facts)
