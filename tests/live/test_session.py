@@ -33,6 +33,7 @@ class Difference:
     reason: str
     is_it: Callable[[Talk, Answer, Answer], bool]
     is_met: bool = False
+    is_by_chance: bool = False  # which server it meets decides whether it is met
 
 
 def of_messages(is_it: Callable[[Any, Any], bool]) -> Callable[[Talk, Answer, Answer], bool]:
@@ -64,7 +65,6 @@ SOURCE = {"F", "L", "R"}  # fields of an ErrorResponse: file, line, routine
 
 # What the talks need that is not there yet, and why.
 NOT_YET: dict[str, str] = {
-    "replan": "a changed result type is not healed yet",
     "listen": "LISTEN is not followed yet",
 }
 
@@ -88,6 +88,8 @@ DIFFERENCES = [
                lambda talk, a, b: values(a) == [[b"left behind"]] and (errors(b) == ["42704"] or values(b) == [[b""]])),
     Difference("a statement can't be prepared again when client_encoding is another one",
                lambda talk, a, b: talk.name == "protocol: prepared in another encoding" and b[-1] == ("closed", None)),
+    Difference("a statement whose result type has changed is prepared anew on a server that has not seen the old one",
+               lambda talk, a, b: errors(a) == ["0A000"] and errors(b) == [] and len(b) > 2),
     Difference("the temporary schema of a server stays in the search_path when its tables are gone", of_messages(
         lambda a, b: a[0] == b[0] == "D" and b[1] == [b"{pg_temp_N," + a[1][0][1:]])),
     Difference("what was set at login was set in the session, to pg_settings", of_messages(
@@ -95,7 +97,7 @@ DIFFERENCES = [
     Difference("RESET of what was set at login: the server's value is told first, that of the login with the next answer",
                lambda talk, a, b: talk.parameters and told(a) != told(b) and without_told(a) == without_told(b)),
     Difference("what EXECUTE returns is described as it is now, not as it was when that was parsed", of_messages(
-        lambda a, b: a == ("n", b"") and b[0] == "T" and len(b[1]) == 1)),
+        lambda a, b: a == ("n", b"") and b[0] == "T" and len(b[1]) == 1), is_by_chance=True),
 ]
 
 TALKS = [talk for path in sorted(SESSIONS.glob("*.talk")) for talk in talks.read(path)] + [invented(seed) for seed in INVENTED]
@@ -203,7 +205,8 @@ def test_every_difference_is_met(request: pytest.FixtureRequest) -> None:
     said = {item.name for item in request.session.items}
     if not all(f"test_nobody_can_tell[{talk.name}]" in said for talk in TALKS):
         pytest.skip("not all of the talks are said")
-    assert [difference.reason for difference in DIFFERENCES if not difference.is_met] == []
+    assert [difference.reason for difference in DIFFERENCES
+            if not difference.is_met and not difference.is_by_chance] == []
 
 
 def test_servers_take_turns(front: Sluice) -> None:
