@@ -102,6 +102,7 @@ struct client {
 	struct role *role;         /* who it logged in as */
 	uint32_t linked_count;
 	uint32_t told_by;          /* id of the server whose process id it has read last; 0: none */
+	uint64_t kept_until_us;    /* its process was named a moment ago: PIN_UNKNOWN stays */
 	uint32_t named_by;         /* CLIENT_WAITING for this only: id of the client that has named its process; session/pids.h */
 	uint64_t names_us;         /* since when it waits for the server of one that it names; 0: it does not */
 	uint16_t pins;             /* enum pin: it keeps its server; session/pins.c only */

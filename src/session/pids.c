@@ -69,11 +69,14 @@ may_lend(const struct client *t)
 	return t->state == CLIENT_IDLE && t->pool && !proxy_is_paused(t->proxy) && !t->pool->database->is_paused;
 }
 
+/* It does not part from its server while the signal is on its way: an answer to what its session has may come before that. */
 static void
 keep_for_now(struct client *t)
 {
-	if (t->pool->rules.pool_mode != POOL_MODE_SESSION)
-		pins_found(t, t->pins | (uint32_t)PIN_UNKNOWN); /* it is asked a second later, and is none any more */
+	if (t->pool->rules.pool_mode == POOL_MODE_SESSION || t->state != CLIENT_LINKED)
+		return;
+	t->kept_until_us = clock_now_us() + SECOND_US;
+	pins_found(t, t->pins | (uint32_t)PIN_UNKNOWN); /* then it is asked, and is none any more */
 }
 
 /* As if it had begun a transaction: what happens to the server happens to the client. */
@@ -140,6 +143,8 @@ static void
 lend_told(const struct proxy *x, uint32_t pid)
 {
 	struct server *s = server_of_pid(x, pid);
+	if (s && s->link && s->link->told_by == s->id)
+		keep_for_now(s->link);
 	if (s == NULL || s->link || s->state != SERVER_IDLE)
 		return;
 	list_each(&x->clients, n, after)
@@ -176,7 +181,11 @@ real_pid(struct naming *m, uint32_t pid)
 			leave_queue(t);
 		m->waits |= !is_late;
 	}
-	return t && t->link && t->link->pid ? t->link->pid : pid;
+	if (t == NULL || t->link == NULL || t->link->pid == 0)
+		return pid;
+	if (t != m->by)
+		keep_for_now(t);
+	return t->link->pid;
 }
 
 /* ---- where it stands ---- */
@@ -251,7 +260,7 @@ pids_replace_in_text(struct client *c, struct view text, struct buf *out)
 	return result(&m, has_changed, out);
 }
 
-/* In the text format or as an integer of four or eight bytes. */
+/* In the text format or as an integer of two, four or eight bytes; what is replaced has four at least. */
 static bool
 replace_value(struct naming *m, struct view value, bool is_binary, struct buf *out)
 {
@@ -264,7 +273,7 @@ replace_value(struct naming *m, struct view value, bool is_binary, struct buf *o
 		return has_changed;
 	}
 	bool is_wide = value.n == 8 && load_be32(value.p) == 0;
-	uint32_t pid = value.n == 4 ? load_be32(value.p) : is_wide ? load_be32(value.p + 4) : 0;
+	uint32_t pid = value.n == 2 ? load_be16(value.p) : value.n == 4 ? load_be32(value.p) : is_wide ? load_be32(value.p + 4) : 0;
 	uint32_t real = pid && pid <= INT32_MAX ? real_pid(m, pid) : pid;
 	buf_add_be32(out, (uint32_t)value.n);
 	if (real == pid) {

@@ -400,7 +400,8 @@ apply(struct server *s)
 {
 	struct client *c = s->link;
 	struct state_asked *a = s->asked;
-	uint32_t pins = (c->pins & ~(pins_of_sections(a->sections) | PIN_UNKNOWN)) | a->pins | pins_for_good(a->touched);
+	uint32_t known = pins_of_sections(a->sections) | (clock_now_us() < c->kept_until_us ? 0 : PIN_UNKNOWN);
+	uint32_t pins = (c->pins & ~known) | a->pins | pins_for_good(a->touched);
 	bool has_changed = false;
 	if ((a->sections & ASK_PREPARED) && !prepared_apply(s, &has_changed))
 		pins |= PIN_PREPARED;
