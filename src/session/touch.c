@@ -274,10 +274,10 @@ static struct memo {
 static struct glance
 glance_again(struct view text)
 {
-	if (text.n < MEMO_HEAD || text.n > MEMO_TEXT)
+	if (text.n == 0 || text.n > MEMO_TEXT)
 		return glance_at(text);
-	uint64_t head[MEMO_HEAD / 8];
-	memcpy(head, text.p, MEMO_HEAD);
+	uint64_t head[MEMO_HEAD / 8] = { 0 };
+	memcpy(head, text.p, text.n < MEMO_HEAD ? text.n : MEMO_HEAD);
 	uint64_t mixed = (head[0] * 3 ^ head[1] * 5 ^ head[2]) * UINT64_C(0x9e3779b97f4a7c15);
 	struct memo *m = &memos[mixed >> 57];
 	if (m->n && glance_is_same(view_of(m->text, m->n), text))
