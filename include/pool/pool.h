@@ -111,6 +111,7 @@ struct database {
 	bool is_auto;          /* made from "*" */
 	bool is_paused, is_disabled;
 	uint64_t used_us;      /* when a client last came or went */
+	uint32_t definitions;  /* how often a client has run CREATE, ALTER or DROP, and how often a transaction with one has ended */
 	struct touches *touches; /* what its texts were seen to do to their sessions; NULL: nothing yet. Owned by the session layer */
 	struct {
 		uint64_t again_us; /* when the functions are looked into again; 0: at once */

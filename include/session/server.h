@@ -86,6 +86,7 @@ struct server {
 	uint32_t kept_answered;    /* requests at the front of `kept` that are done */
 	struct buf kept;           /* what the client sent since nothing was owed to it: for the case that this server is lost */
 	uint32_t loose_syncs;      /* sent ahead of a COPY's data: ignored, or, if the COPY failed early, answered */
+	bool has_defined;          /* CREATE, ALTER or DROP in this transaction */
 	bool is_dying;             /* said FATAL; not used again */
 	bool question_failed;
 	bool cleans_all;           /* QUESTION_DISCARD: by DISCARD ALL */

@@ -38,8 +38,9 @@ struct statement {
 };
 
 /* One reference; made when no other client has the same. session: of who sent it. */
-struct statement *statement_get(const struct parse_message *parse, const struct params *session);
+struct statement *statement_get(const struct parse_message *parse, const struct params *session, uint32_t definitions);
 struct statement *statement_get_sql(struct view text, const struct params *session); /* of a PREPARE */
+bool statement_has_text_of(const struct statement *a, const struct statement *b);
 struct view statement_text(const struct statement *s);
 struct view statement_types(const struct statement *s);
 bool statement_is_legible(const struct statement *s, const struct params *session); /* its bytes mean there what they meant */

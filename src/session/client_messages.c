@@ -337,7 +337,7 @@ client_parse_named(struct client *c, const struct frame *f, const struct parse_m
 		stream_pause(&c->stream);
 		return FLOW_WAIT;
 	}
-	struct statement *st = statement_get(parse, c->params);
+	struct statement *st = statement_get(parse, c->params, c->pool->database->definitions);
 	if (client_is_watched(c) && (!st->is_judged || c->pool->rules.pinning == PINNING_REFUSE)) {
 		const struct sql_facts *facts;
 		st->touch = touch_judge(c, parse->query, true, &facts);
@@ -366,7 +366,7 @@ client_parse_named(struct client *c, const struct frame *f, const struct parse_m
 	stats->client_parses++;
 	struct buf b = { 0 };
 	struct named *known = named_find(&c->statements, parse->name);
-	if (known && c->is_repeating && known->statement == st) /* it was this very message, before its server was lost */
+	if (known && c->is_repeating && statement_has_text_of(known->statement, st)) /* it was this very message, before its server was lost */
 		named_unlist(&c->statements, known);
 	if (named_find(&c->statements, parse->name)) {
 		/* PostgreSQL refuses the name. Let the server do it, so that its transaction fails as it must. */

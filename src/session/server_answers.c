@@ -184,13 +184,36 @@ run_discard(struct server *s, const char *tag)
 		pins_found(s->link, s->link->pins & ~(uint32_t)PIN_SEQUENCES);
 }
 
+/* Tags that are looked at: DISCARD, DEALLOCATE ALL; CREATE, ALTER, DROP. */
+static inline bool
+may_be_special(struct view tag)
+{
+	return tag.n > 2 && (tag.p[0] == 'D' || tag.p[0] == 'A' || (tag.p[0] == 'C' && tag.p[1] == 'R'));
+}
+
+/*
+ * What is parsed from now on may mean something else than the same text did: it is another statement. What was parsed before stays
+ * what it was, and PostgreSQL judges whether it still returns the same.
+ */
+static void
+note_definition(struct server *s, const char *tag)
+{
+	bool is_definition = strncmp(tag, "CREATE ", 7) == 0 || strncmp(tag, "ALTER ", 6) == 0 || strncmp(tag, "DROP ", 5) == 0;
+	if (!is_definition || s->touched & TOUCH_TEMPORARY) /* temporary objects are its client's alone */
+		return;
+	s->pool->database->definitions++;
+	s->has_defined = true;
+}
+
 /* CommandComplete and EmptyQueryResponse: of an Execute they are the end, a Query may have several. */
 static bool
 server_run_complete(struct server *s, const struct frame *f, struct view all)
 {
 	const char *tag;
-	if (f->type == BE_COMMAND_COMPLETE && f->body.n > 1 && f->body.p[0] == 'D' && command_tag_read(f->body, &tag))
+	if (f->type == BE_COMMAND_COMPLETE && may_be_special(f->body) && command_tag_read(f->body, &tag)) {
 		run_discard(s, tag);
+		note_definition(s, tag);
+	}
 	s->is_copy_in = false;
 	s->loose_syncs = 0;
 	s->has_completed = s->link && owed_first(&s->owed)->to == OWED_TO_CLIENT;
@@ -309,6 +332,10 @@ server_run_ready(struct server *s, const struct frame *f, struct view all)
 	}
 	s->status = status;
 	s->is_copy_in = false;
+	if (s->has_defined && status == 'I') { /* what others parsed meanwhile, before it was committed */
+		s->has_defined = false;
+		s->pool->database->definitions++;
+	}
 	if (is_our_set) {
 		if (!s->question_failed)
 			params_replace(&s->params, params_ref(s->params_wanted));
@@ -745,7 +772,7 @@ plain_size(struct view in, unsigned owed)
 {
 	if (in.n <= FRAME_HEAD_BYTES || !((plain_answers[in.p[0]].part | plain_answers[in.p[0]].end) & owed))
 		return 0;
-	if (in.p[0] == BE_COMMAND_COMPLETE && in.p[FRAME_HEAD_BYTES] == 'D') /* perhaps DISCARD or DEALLOCATE ALL */
+	if (in.p[0] == BE_COMMAND_COMPLETE && may_be_special(view_from(in, FRAME_HEAD_BYTES)))
 		return 0;
 	uint32_t length = load_be32(in.p + 1);
 	return length >= 4 && length < in.n ? 1 + (size_t)length : 0;

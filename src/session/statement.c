@@ -72,7 +72,7 @@ add_meaning(struct buf *key, const struct params *session)
 enum { NO_TYPES = 0xffff }; /* in the place of their number: a PREPARE. A Parse with so many is longer than any text of those */
 
 static struct statement *
-get(struct view query, struct view types, uint16_t type_count, bool is_sql, const struct params *session)
+get(struct view query, struct view types, uint16_t type_count, bool is_sql, const struct params *session, uint32_t definitions)
 {
 	const char *encoding = encoding_of(query, session), *strings = strings_of(query, session);
 	struct buf key = { 0 };
@@ -83,6 +83,8 @@ get(struct view query, struct view types, uint16_t type_count, bool is_sql, cons
 		buf_add_string(&key, strings);
 	}
 	add_meaning(&key, session);
+	if (definitions)
+		buf_add_be32(&key, definitions);
 	/* How many bytes are types is part of the key: it is put behind, where it can't be mistaken for either. */
 	buf_add_be16(&key, type_count);
 
@@ -109,21 +111,28 @@ get(struct view query, struct view types, uint16_t type_count, bool is_sql, cons
 }
 
 struct statement *
-statement_get(const struct parse_message *parse, const struct params *session)
+statement_get(const struct parse_message *parse, const struct params *session, uint32_t definitions)
 {
-	return get(parse->query, parse->types, parse->type_count, false, session);
+	return get(parse->query, parse->types, parse->type_count, false, session, definitions);
 }
 
 struct statement *
 statement_get_sql(struct view text, const struct params *session)
 {
-	return get(text, (struct view){ 0 }, NO_TYPES, true, session);
+	return get(text, (struct view){ 0 }, NO_TYPES, true, session, 0);
 }
 
 struct view
 statement_text(const struct statement *s)
 {
 	return view_of(s->key + s->types_bytes, s->query_bytes);
+}
+
+bool
+statement_has_text_of(const struct statement *a, const struct statement *b)
+{
+	return a == b || (a->query_bytes == b->query_bytes && a->types_bytes == b->types_bytes &&
+	                  memcmp(a->key, b->key, a->types_bytes + a->query_bytes) == 0);
 }
 
 struct view

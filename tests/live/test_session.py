@@ -64,9 +64,7 @@ INVENTED = range(12)  # seeds
 SOURCE = {"F", "L", "R"}  # fields of an ErrorResponse: file, line, routine
 
 # What the talks need that is not there yet, and why.
-NOT_YET: dict[str, str] = {
-    "replan": "after Close and Parse, a statement may still be that of the old result type on a server that had it",
-}
+NOT_YET: dict[str, str] = {}
 
 # Words that the others do not say until then: they would keep their servers.
 WITHOUT = ("SEQUENCE",)

@@ -86,7 +86,8 @@ def test_a_parameter_of_its_own_goes_before_the_same_in_options(front: Sluice, p
     for port in (postgres.port, front.port):
         with Wire(port) as client:
             client.login("app", "app", PASSWORD, application_name="mine", work_mem="6MB",
-                         options="-c application_name=other -c work_mem=5MB -c geqo=off -c client_encoding=LATIN1", client_encoding="UTF8")
+                         options="-c application_name=other -c work_mem=5MB -c geqo=off -c client_encoding=LATIN1",
+                         client_encoding="UTF8")
             assert client.ask("SHOW application_name") == [[b"mine"]]
             assert client.ask("SHOW work_mem") == [[b"6MB"]]
             assert client.ask("SHOW geqo") == [[b"off"]]
@@ -224,3 +225,20 @@ def test_a_set_is_taken_at_its_word_only_if_it_was_done(front: Sluice) -> None:
             pipelined.ready()
             pipelined.ready()
             assert {pipelined.ask("SHOW lock_timeout")[0][0] for _ in range(4)} == {b"8s"}
+
+
+def test_what_is_parsed_after_a_definition_has_changed_is_parsed_anew(front: Sluice) -> None:
+    with Wire(front.port).login() as early, Wire(front.port).login() as late:
+        late.ask("DROP TABLE IF EXISTS changing; CREATE TABLE changing (x int)")
+        late.ask("INSERT INTO changing VALUES (1)")
+        run = (wire.parse("s", "SELECT * FROM changing"), wire.bind("", "s"), wire.execute(), wire.SYNC)
+        for _ in range(2):
+            assert wire.letters(early.send(*run[1 if _ else 0:]).ready()).endswith("DCZ")
+        late.ask("DROP TABLE changing; CREATE TABLE changing (x text, y int)")
+        late.ask("INSERT INTO changing VALUES ('a', 2)")
+        for number in range(6):
+            name = f"s{number}"
+            answer = late.send(wire.parse(name, "SELECT * FROM changing"), wire.bind("", name), wire.execute(), wire.SYNC).ready()
+            assert wire.letters(answer) == "12DCZ"
+        # who had prepared it before is told by PostgreSQL
+        assert early.send(*run[1:]).error()["C"] == "0A000"
