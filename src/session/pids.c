@@ -135,25 +135,51 @@ pids_go_on(struct client *c)
 
 struct naming {
 	struct client *by;
-	bool waits; /* for the server of somebody who has none yet */
+	bool waits;      /* for the server of somebody who has none yet */
+	bool is_swapped; /* for one of its own */
 };
 
-/* The server on which a client was told the id, if both have nothing to do. */
-static void
-lend_told(const struct proxy *x, uint32_t pid)
+/* Who was told the id of this server, and has nothing to do. */
+static struct client *
+told_by(const struct server *s, const struct client *but)
 {
-	struct server *s = server_of_pid(x, pid);
-	if (s && s->link && s->link->told_by == s->id)
-		keep_for_now(s->link);
-	if (s == NULL || s->link || s->state != SERVER_IDLE)
-		return;
-	list_each(&x->clients, n, after)
+	list_each(&s->proxy->clients, n, after)
 	{
 		struct client *t = node_owner(n, struct client, node);
-		if (t->told_by == s->id && t->pool == s->pool && may_lend(t)) {
-			lend(t, s);
-			return;
-		}
+		if (t != but && t->told_by == s->id && t->pool == s->pool && may_lend(t))
+			return t;
+	}
+	return NULL;
+}
+
+/* It would end itself: it got, by chance, the server that somebody else means. Nothing of its transaction was sent yet. */
+static void
+swap(struct client *c, struct server *s, struct client *t)
+{
+	link_give_back(s);
+	if (s->state == SERVER_IDLE)
+		lend(t, s);
+	c->linked_count++;
+	pool_wait_in_front(c->pool, &c->waiter, c->lane, clock_now_us());
+	proxy_dirty(c->proxy, c->pool);
+	client_enter(c, CLIENT_WAITING, "its server is meant for another");
+	stream_pause_watching(&c->stream);
+}
+
+/* The server on which a client was told the id is its own now, if it has nothing else to do. */
+static void
+lend_told(struct naming *m, uint32_t pid)
+{
+	struct client *c = m->by;
+	struct server *s = server_of_pid(c->proxy, pid);
+	struct client *t = s ? told_by(s, c) : NULL;
+	if (s && s->link && s->link != c && s->link->told_by == s->id)
+		keep_for_now(s->link);
+	else if (t && s->link == NULL && s->state == SERVER_IDLE)
+		lend(t, s);
+	else if (t && s->link == c && c->names_us == 0 && c->told_by != s->id && c->pins == 0 && !s->asked && s->touched == 0 && link_is_at_rest(s)) {
+		swap(c, s, t);
+		m->waits = m->is_swapped = true;
 	}
 }
 
@@ -163,7 +189,7 @@ real_pid(struct naming *m, uint32_t pid)
 {
 	const struct proxy *x = m->by->proxy;
 	if (pid < CANCEL_PID_OURS) {
-		lend_told(x, pid);
+		lend_told(m, pid);
 		return pid;
 	}
 	struct client *t = client_of_ours(x, pid);
@@ -231,7 +257,9 @@ result(struct naming *m, bool has_changed, struct buf *out)
 	if (m->waits) {
 		buf_free(out);
 		if (c->names_us == 0)
-			c->names_us = clock_now_us();
+			c->names_us = clock_now_us(); /* nor is it swapped again */
+		if (m->is_swapped)
+			return PIDS_WAIT;
 		c->is_stalled = true;
 		stream_pause(&c->stream);
 		return PIDS_WAIT;

@@ -123,3 +123,12 @@ def test_fifty_in_a_row(front: Sluice) -> None:
             with front.connect() as one:
                 assert other.execute("SELECT pg_terminate_backend(%s)", [one.info.backend_pid]).fetchone() == (True,)
                 assert ended(one)
+
+
+def test_the_server_of_the_process_id_is_that_of_who_terminates_it(sluices: Start) -> None:
+    two = sluices(default_pool_size=2)
+    with two.connect() as one, two.connect() as other:
+        pid = one.execute("SELECT pg_backend_pid()").fetchone()[0]  # the one server that there is
+        assert other.execute(f"SELECT pg_terminate_backend({pid})").fetchone() == (True,)
+        assert ended(one)
+        assert other.execute("SELECT 1").fetchone() == (1,)
