@@ -77,7 +77,7 @@ void ear_close(struct ear *e);
 
 /*
  * It listens to exactly these now. Those that are new are still its own server's to tell of. True: there are such.
- * Queued notifications of those that are gone are dropped.
+ * Queued notifications of those that are gone are dropped, but for those that are due.
  */
 bool ear_is(struct ear *e, struct view names);
 /* These besides those that it has. */
@@ -100,8 +100,10 @@ bool ear_is_told_by_server(const struct ear *e, const char *name);
 void hub_hear(struct hub *h, const struct notification *n);
 /* A message, to this one, in its turn. */
 void ear_tell(struct ear *e, struct view message, bool is_notification);
-/* A notification that its own server has said, and so in front of the mark. */
+/* A notification that its own server has said, and so in front of the mark. It is due: the server knew what was listened to. */
 void ear_tell_said(struct ear *e, struct view message);
+/* What is queued now is due, whatever it gives up from now on. */
+void ear_owes_queued(struct ear *e);
 /* All that is queued, up to a mark that its server has not said yet, added to `out`. */
 bool ear_may_take(const struct ear *e);
 void ear_take(struct ear *e, struct buf *out);

@@ -11,6 +11,7 @@
  *
  * What s says is held until the listener is level with it, so that what was notified before is told before, on other channels too.
  * So is the ReadyForQuery of a client that listens and sends NOTIFY itself, which reads its own notifications in front of it. They carry the process id that the client was given at login.
+ * And so is a text that may end listening: what was committed before is told before, as PostgreSQL does before it reads the text.
  *
  * Session pooling has none of this: there the server is the session.
  */
@@ -53,6 +54,7 @@ struct listening {
 	bool owns_pid;           /* notifications of its server's process are its own */
 	bool has_notified;       /* its ReadyForQuery waits until the listener is level */
 	bool holds_client;       /* what the client has sent next waits for that */
+	bool is_caught_up;       /* and goes now */
 	bool holds_server;       /* what its server says next does */
 	bool is_level;           /* and goes now */
 	uint64_t gap_us;         /* since when it may have missed something that it has yet to be told of; 0: it has not */

@@ -19,6 +19,7 @@ struct note {
 struct queued {
 	struct note *note;
 	bool is_own;
+	bool is_due; /* it is told whatever is given up now */
 };
 
 enum { PID_AT = FRAME_HEAD_BYTES, CHANNEL_AT = PID_AT + 4 }; /* in a NotificationResponse */
@@ -174,7 +175,7 @@ drop_queued(struct ear *e, const char *name)
 	size_t count = e->queue.n / sizeof(*q), kept = 0, fence = e->fence;
 	for (size_t i = 0; i < count; i++) {
 		struct note *note = q[i].note;
-		if (note->is_notification && strcmp((const char *)note->bytes + CHANNEL_AT, name) == 0) {
+		if (note->is_notification && !q[i].is_due && strcmp((const char *)note->bytes + CHANNEL_AT, name) == 0) {
 			e->queue_bytes -= note->n;
 			fence -= i < e->fence;
 			note_unref(note);
@@ -381,9 +382,9 @@ ear_is_told_by_server(const struct ear *e, const char *name)
 /* ---- notifications ---- */
 
 static void
-queue(struct ear *e, struct note *note, bool is_own)
+queue(struct ear *e, struct note *note, bool is_own, bool is_due)
 {
-	struct queued q = { .note = note, .is_own = is_own };
+	struct queued q = { .note = note, .is_own = is_own, .is_due = is_due };
 	note->refs++;
 	buf_add(&e->queue, view_of(&q, sizeof(q)));
 	e->queue_bytes += note->n;
@@ -413,7 +414,7 @@ hub_hear(struct hub *h, const struct notification *n)
 			note = note_new(buf_view(&message), true);
 			buf_free(&message);
 		}
-		queue(s->ear, note, n->pid == s->ear->own_pid && n->pid != 0);
+		queue(s->ear, note, n->pid == s->ear->own_pid && n->pid != 0, false);
 		h->told++;
 	}
 	if (note)
@@ -424,19 +425,29 @@ void
 ear_tell(struct ear *e, struct view message, bool is_notification)
 {
 	struct note *note = note_new(message, is_notification);
-	queue(e, note, false);
+	queue(e, note, false, false);
 	note_unref(note);
 }
 
 void
 ear_tell_said(struct ear *e, struct view message)
 {
-	ear_tell(e, message, true);
+	struct note *note = note_new(message, true);
+	queue(e, note, false, true);
+	note_unref(note);
 	if (!e->has_fence)
 		return;
 	struct queued *q = (struct queued *)(void *)e->queue.p, last = q[e->queue.n / sizeof(*q) - 1];
 	memmove(q + e->fence + 1, q + e->fence, e->queue.n - (e->fence + 1) * sizeof(*q));
 	q[e->fence++] = last;
+}
+
+void
+ear_owes_queued(struct ear *e)
+{
+	struct queued *q = (struct queued *)(void *)e->queue.p;
+	for (size_t i = 0; i < e->queue.n / sizeof(*q); i++)
+		q[i].is_due = true;
 }
 
 bool

@@ -193,11 +193,72 @@ own_process(struct client *c)
 	return true;
 }
 
+/* What was heard for it goes to it now, between two messages of its server's. */
+static void
+take(struct listening *g)
+{
+	struct client *c = g->client;
+	struct buf *b = &g->at->out;
+	if (!ear_may_take(&g->ear))
+		return;
+	buf_clear(b);
+	ear_take(&g->ear, b);
+	c->pool->database->stats.bytes_sent += b->n;
+	client_send(c, buf_view(b));
+}
+
+/* Is any of its channels the listener's? */
+static bool
+hears(const struct listening *g)
+{
+	for (const struct subscription *s = g->ear.all; s; s = s->next)
+		if (s->is_done)
+			return true;
+	return false;
+}
+
+static bool
+owes_own(const struct owed *o)
+{
+	for (uint32_t i = 0; i < o->count; i++)
+		if (owed_at(o, i)->is_listen)
+			return true;
+	return false;
+}
+
+/*
+ * PostgreSQL tells an idle session all that is committed before it reads its next text. Where that text may end listening, so do we;
+ * within a transaction it would not be told. False: it waits.
+ */
+static bool
+catches_up(struct client *c)
+{
+	struct listening *g = c->listen;
+	struct server *s = c->link;
+	if (g == NULL || s->status != 'I' || c->is_repeating)
+		return true;
+	if (g->is_marked && owes_own(&s->owed))
+		return wait_for_answers(c); /* with the mark, all is the listener's to tell */
+	if (!g->is_caught_up && hears(g) && listener_is_ready(g->at)) {
+		g->holds_client = true;
+		wait_for_level(g);
+		stream_pause(&c->stream);
+		return false;
+	}
+	g->is_caught_up = false;
+	ear_owes_queued(&g->ear);
+	if (s->in_left == 0)
+		take(g);
+	return true;
+}
+
 bool
 listen_before(struct client *c, unsigned needs)
 {
 	if (c->link->owed.is_skipping)
 		return true;
+	if ((needs & LISTEN_CHANGES) && !catches_up(c))
+		return false;
 	if ((needs & (LISTEN_NEEDS_CHANNELS | LISTEN_CHANGES)) && !bring_channels(c, needs & LISTEN_CHANGES))
 		return false;
 	c->link->listens_due |= (needs & LISTEN_CHANGES) != 0;
@@ -224,8 +285,10 @@ listen_is(struct client *c, struct view names, bool is_all)
 	bool has_changed = has_new || g->ear.count != count;
 	g->is_partial = false;
 	listener_dirty(g->at);
-	if (g->ear.count == 0)
+	if (g->ear.count == 0) {
+		take(g); /* what is due */
 		listen_forget(c);
+	}
 	return has_changed;
 }
 
@@ -346,7 +409,7 @@ listen_on_unlink(struct client *c, struct server *s, bool is_lost)
 		s->listens = s->listens_due = false;
 	if (g == NULL)
 		return;
-	g->owns_pid = g->has_notified = g->is_partial = g->holds_server = g->holds_client = g->is_level = false;
+	g->owns_pid = g->has_notified = g->is_partial = g->holds_server = g->holds_client = g->is_level = g->is_caught_up = false;
 	g->ear.own_pid = 0;
 	node_remove(&g->waiting);
 	if (g->is_marked || ear_waits(&g->ear)) {
@@ -358,30 +421,6 @@ listen_on_unlink(struct client *c, struct server *s, bool is_lost)
 }
 
 /* ---- what its server says ---- */
-
-/* What was heard for it goes to it now, between two messages of its server's. */
-static void
-take(struct listening *g)
-{
-	struct client *c = g->client;
-	struct buf *b = &g->at->out;
-	if (!ear_may_take(&g->ear))
-		return;
-	buf_clear(b);
-	ear_take(&g->ear, b);
-	c->pool->database->stats.bytes_sent += b->n;
-	client_send(c, buf_view(b));
-}
-
-/* Is any of its channels the listener's? */
-static bool
-hears(const struct listening *g)
-{
-	for (const struct subscription *s = g->ear.all; s; s = s->next)
-		if (s->is_done)
-			return true;
-	return false;
-}
 
 /* Is a notification on this channel its server's to tell? g NULL: it did not listen before. */
 static bool
@@ -412,7 +451,7 @@ listen_pass(struct server *s, struct view body)
 		return;
 	bool is_own = n.pid == s->pid, is_unsure = s->asked || s->listens_due;
 	reply_notification(&b, is_own ? client_cancel_pid(c) : n.pid, n.channel, n.payload);
-	if (g && is_unsure && !is_own) { /* what was heard before may be of channels that it has just given up */
+	if (g && is_unsure && !is_own && g->ear.queue_bytes > 0) { /* what was heard before may be of channels that it has just given up */
 		ear_tell_said(&g->ear, buf_view(&b));
 	} else {
 		if (g && !is_unsure)
@@ -536,7 +575,8 @@ listen_on_level(struct listener *l)
 		if (l->is_ready && g->level > l->answered)
 			continue;
 		g->is_level = g->holds_server;
-		if (g->holds_client && c->link) {
+		g->is_caught_up = g->holds_client;
+		if (g->holds_client && c->link && l->server && l->server->slot.at == c->link->slot.at) {
 			g->owns_pid = true;
 			g->ear.own_pid = c->link->pid;
 		}

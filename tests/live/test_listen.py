@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import struct
 import threading
 from typing import Any, Iterator
@@ -191,6 +193,25 @@ def test_who_is_in_a_transaction_is_told_when_it_is_over(front: Sluice, teller: 
         assert wait_for(one, "end") == ["end"]
 
 
+@pytest.mark.parametrize("way, text", [(way, text) for way in ("settled", "at once", "extended")
+                                       for text in ("UNLISTEN x", "UNLISTEN *", "DISCARD ALL", "UNLISTEN x; LISTEN y")
+                                       if way != "extended" or ";" not in text])
+def test_what_was_notified_before_unlisten_is_told_before_its_answer(front: Sluice, teller: psycopg.Connection[Any], way: str,
+                                                                         text: str) -> None:
+    with Wire(front.port).login() as one, listening(front, "x") as other:
+        for i in range(30):
+            one.ask("LISTEN x")
+            if way != "at once":
+                assert channels(one) >= {"x"}
+            tell(teller, "x", i)
+            one.send(*((parse("", text), bind(), execute(), SYNC) if way == "extended" else (query(text),)))
+            answer = one.ready()
+            assert payloads(answer) == [str(i)], i
+            tell(teller, "x", "too late")
+            assert wait_for(other, "too late") == [str(i), "too late"]
+            assert payloads(one.send(query("SELECT 1")).ready()) == []
+
+
 NAMES = ["UPPER case", 'with "quotes" \' in it', "ü" * 31 + "x", "n" * 63, "; DROP TABLE x; --", "\\", "a\tb\nc", "select"]
 
 
@@ -306,6 +327,26 @@ def test_limits_may_leave_no_room_for_a_listening_connection(sluices: Start) -> 
             notices += [fields(body)] if letter == b"N" else []
         assert notices[0]["C"] == "01000" and "max_db_connections" in notices[0]["D"]
         assert one.ask("SELECT 1") == [[b"1"]]
+
+
+def test_unlisten_does_not_wait_for_a_listening_connection_that_is_gone(sluices: Start, teller: psycopg.Connection[Any]) -> None:
+    front = sluices(admin_users="boss", secrets={"app": PASSWORD, "boss": PASSWORD})
+    with listening(front, "a") as one, listening(front, "a") as vanishes:
+        tell(teller, "a", "x")
+        assert wait_for(one, "x") == wait_for(vanishes, "x") == ["x"]
+        pid = listener_pid(front)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            one.send(query("UNLISTEN a"))
+            vanishes.send(query("UNLISTEN a"))
+            vanishes.abort()
+            with front.connect(user="boss", dbname="pgsluice") as console:
+                console.execute("RECONNECT")
+            assert letters(one.ready()).replace("N", "") == "CZ"
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert channels(one) == set()
+        wait_until(lambda: shown(front, "SHOW LISTENERS")[0]["clients"] == 0, what="the end of the clients")
 
 
 def test_pause_and_reconnect_are_announced(sluices: Start, teller: psycopg.Connection[Any]) -> None:

@@ -214,6 +214,13 @@ START_TEST(what_is_not_listened_to_any_more_is_not_told)
 	hear(7, "b", "2");
 	ear_is(&e, NAMES("b"));
 	ck_assert_str_eq(told(&e), "!, 7 b:2");
+	hear(7, "a", "gone");
+	hear(7, "b", "is due");
+	ear_owes_queued(&e);
+	hear(7, "b", "is not");
+	ear_is(&e, (struct view){ 0 });
+	ck_assert_str_eq(told(&e), "7 b:is due");
+	listens(&e, NAMES("b"));
 	hear(7, "b", "3");
 	ear_is(&e, (struct view){ 0 });
 	ck_assert_uint_eq(hub.ready.count, 0);
