@@ -13,7 +13,7 @@
 #include "session/server.h"
 #include "session/touch.h"
 
-#define SIGNALLED_US (10 * SECOND_US) /* a backend that does not get to its end sooner is taken for one that fails over */
+#define SIGNALLED_US (3 * SECOND_US) /* a backend that does not get to its end sooner is taken for one that fails over */
 #define WAIT_US (3 * SECOND_US) /* for a server of somebody who has none, where none is free */
 enum { DIGITS_MAX = 10 };
 
