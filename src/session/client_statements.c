@@ -6,26 +6,12 @@
  *
  * Source: PostgreSQL 16, 55.2.3 Extended Query.
  */
-#include <stdio.h>
-#include <string.h>
 
-#include "base/clock.h"
-#include "base/heap.h"
 #include "client_parts.h"
-#include "session/client.h"
-#include "session/ending.h"
-#include "session/link.h"
-#include "session/listen.h"
 #include "session/lost.h"
 #include "session/pids.h"
 #include "session/pins.h"
-#include "session/prepared.h"
-#include "session/repeat.h"
-#include "session/server.h"
-#include "session/state.h"
-#include "session/touch.h"
 #include "sql/cache.h"
-#include "wire/reply.h"
 #include "wire/request.h"
 
 /* Make room before a statement is prepared: the longest unused goes. */
