@@ -444,6 +444,8 @@ state_answered(struct server *s, const char *error)
 	} else if (!is_known) {
 		log_warning(client_tag(c), "what its session has could not be asked: %s; it keeps server %u",
 		            error ? error : "the answer makes no sense", s->id);
+		if (error && strcmp(s->why_state, SQLSTATE_INSUFFICIENT_PRIVILEGE) == 0)
+			touch_drop_custom_names(s->pool->database);
 		pins_found(c, c->pins | PIN_UNKNOWN | pins_for_good(s->asked->touched)); /* all is asked again a second later */
 	} else {
 		apply(s);

@@ -113,6 +113,15 @@ touch_add_custom_name(struct database *d, const char *name)
 	return true;
 }
 
+void
+touch_drop_custom_names(struct database *d)
+{
+	if (d->touches == NULL)
+		return;
+	buf_clear(&d->touches->custom_names);
+	d->touches->custom_count = 0;
+}
+
 struct view
 touch_custom_names(const struct database *d)
 {
@@ -290,6 +299,16 @@ glance_again(struct view text)
 	return g;
 }
 
+/* Does the parser read the text as the client's session does? */
+static bool
+is_legible(const struct client *c, const struct sql_facts *facts)
+{
+	const char *strings = params_value(c->params, "standard_conforming_strings");
+	const char *encoding = params_value(c->params, "client_encoding");
+	return (!facts->needs_standard_strings || !strings || strcmp(strings, "off") != 0) &&
+	       (!encoding || sql_encoding_is_readable(encoding));
+}
+
 struct touch
 touch_judge(struct client *c, struct view text, bool is_whole, const struct sql_facts **facts)
 {
@@ -304,6 +323,8 @@ touch_judge(struct client *c, struct view text, bool is_whole, const struct sql_
 		return t;
 	*facts = sql_facts_of(c->proxy->sql_cache, text);
 	t.bits |= bits_of(*facts);
+	if (!is_legible(c, *facts))
+		t.bits |= TOUCH_UNKNOWN;
 	bool is_set = (*facts)->statement_count == 1 && (*facts)->statements[0].kind == SQL_SET;
 	if (is_set && (t.bits & (uint32_t)(TOUCH_SETTINGS | TOUCH_ALL_SETTINGS)))
 		t.bits &= ~(uint32_t)TOUCH_MAY; /* it does nothing unseen */
