@@ -22,6 +22,7 @@
 #include "session/prepared.h"
 #include "session/proxy.h"
 #include "session/statement.h"
+#include "session/touch.h"
 #include "wire/message.h"
 
 enum server_state {
@@ -102,8 +103,7 @@ struct server {
 	struct holdings holdings;
 	struct own own;
 	uint32_t touched;          /* enum touch_bit: what it will have to be asked when the link is at rest */
-	uint32_t touch_shapes[6];  /* of texts that may have done it unseen: session/touch.h */
-	uint8_t touch_shape_count;
+	struct touch_shapes touch_shapes; /* of texts that may have done it unseen */
 	bool is_touched_later;     /* pinned: something ran since it was last asked */
 	uint32_t left;             /* enum pin, and LEFT_SETTINGS: what its last client has left there */
 	char lone_set[64], lone_value[32]; /* TOUCH_LONE_SET: name, value */

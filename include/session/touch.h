@@ -51,6 +51,13 @@ enum touch_bit {
 struct touch {
 	uint32_t bits;
 	uint32_t shape; /* with TOUCH_MAY */
+	bool is_simple; /* of a Query: outside of a block it is a transaction of its own */
+};
+
+/* Texts of one transaction whose effect is asked about. */
+struct touch_shapes {
+	uint32_t of[6];
+	uint8_t count;
 };
 
 /* What this text may touch. facts: with bits beyond TOUCH_MAY, what was read; good until the next question to the cache. */
@@ -73,8 +80,9 @@ void touch_failed(struct server *s);
 /* Nothing is noted on it any more. */
 void touch_forget(struct server *s);
 
-/* The transaction that was noted has changed something: texts of these shapes are asked about every time from now on. */
-void touch_learn(struct server *s, struct database *d);
+/* They have changed something unseen: they are asked about every time from now on. Or nobody knows: their next run is asked about
+ * again. Empty afterwards. */
+void touch_learn(struct database *d, struct touch_shapes *shapes, bool have_changed);
 
 /* ---- names of settings that are asked for by name: pg_settings does not show those with a dot ---- */
 

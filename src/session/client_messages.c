@@ -150,6 +150,7 @@ client_run_query(struct client *c, const struct frame *f, struct view all)
 		const struct sql_facts *facts;
 		struct view text = text_of(f->body, frame_is_whole(f));
 		struct touch t = touch_judge(c, text, frame_is_whole(f), &facts);
+		t.is_simple = true;
 		refused = client_refused(c, facts);
 		if (!refused && !client_may_go(c, t.bits, text, true))
 			return FLOW_WAIT;

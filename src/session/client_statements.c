@@ -203,8 +203,10 @@ client_run_parse(struct client *c, const struct frame *f, struct view all)
 		if (flow != FLOW_MORE)
 			return flow;
 		touch_before(c, t);
-		c->unnamed_touches = refused ? 0 : t.bits;
-		c->unnamed_shape = t.shape;
+		if (!c->link->owed.is_skipping) { /* else it stays what it was */
+			c->unnamed_touches = refused ? 0 : t.bits;
+			c->unnamed_shape = t.shape;
+		}
 	}
 	if (client_translates(c) && !c->link->owed.is_skipping) {
 		buf_clear(&c->unnamed);

@@ -172,6 +172,7 @@ link_abandon(struct client *c)
 	s->left |= c->pins | (s->listens ? (uint32_t)PIN_LISTEN : 0);
 	pins_drop(c);
 	account(c, s);
+	s->sequences_of = c->id;
 	c->link = NULL;
 	s->link = NULL;
 	s->in_goes = false; /* the rest of a message that was begun for this client is nobody's */

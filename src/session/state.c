@@ -44,6 +44,7 @@ enum { ROWS_MAX = 256 * 1024 }; /* bytes of an answer */
 /* The question that is under way. */
 struct state_asked {
 	uint32_t sections, touched;
+	struct touch_shapes shapes;
 	uint64_t at_us;
 	uint32_t pins;    /* what the rows say so far */
 	uint32_t left;    /* the same, should its client have left: what is to be cleaned */
@@ -178,6 +179,8 @@ state_ask(struct server *s)
 	s->unnamed_of = 0;
 	s->question = QUESTION_STATE;
 	s->question_failed = false;
+	s->asked->shapes = s->touch_shapes;
+	s->touch_shapes.count = 0;
 	s->touched = 0; /* what is noted from now on is asked about next */
 	buf_clear(&s->touch_names);
 	s->is_touched_later = false;
@@ -415,8 +418,8 @@ apply(struct server *s)
 		params_replace(&s->params, truth);
 		params_replace(&c->params, want);
 	}
-	if (has_changed && (a->touched & TOUCH_MAY) && !(a->touched & ~(uint32_t)TOUCH_MAY))
-		touch_learn(s, s->pool->database);
+	if (has_changed) /* by what it did unseen, if it named nothing */
+		touch_learn(s->pool->database, &a->shapes, !(a->touched & ~(uint32_t)TOUCH_MAY));
 	pins_found(c, pins);
 	if ((c->pins || s->listens) && s->params != c->params && owed_is_empty(&s->owed)) /* they do not part: nobody else sets it right */
 		link_set_params(s);
@@ -450,7 +453,8 @@ state_answered(struct server *s, const char *error)
 	} else {
 		apply(s);
 	}
-	s->touch_shape_count = 0;
+	if (c == NULL || !is_known)
+		touch_learn(s->pool->database, &s->asked->shapes, false);
 	s->question = QUESTION_NONE;
 	s->question_failed = false;
 	state_free(s);

@@ -70,15 +70,23 @@ is_due(struct database *d, uint32_t shape)
 	return (*runs & (*runs - 1)) == 0;
 }
 
-void
-touch_learn(struct server *s, struct database *d)
+static void
+set_runs(struct database *d, uint32_t shape, uint32_t runs)
 {
 	struct touches *t = touches_of(d);
-	for (uint32_t i = 0; i < s->touch_shape_count; i++) {
-		uint32_t at = s->touch_shapes[i] & (SHAPES - 1);
-		t->seen[at].shape = s->touch_shapes[i];
-		t->seen[at].runs = (uint32_t)SEEN_TO_CHANGE;
-	}
+	uint32_t at = shape & (SHAPES - 1);
+	if (t->seen[at].shape == shape && t->seen[at].runs == (uint32_t)SEEN_TO_CHANGE)
+		return;
+	t->seen[at].shape = shape;
+	t->seen[at].runs = runs;
+}
+
+void
+touch_learn(struct database *d, struct touch_shapes *shapes, bool have_changed)
+{
+	for (uint32_t i = 0; i < shapes->count; i++)
+		set_runs(d, shapes->of[i], have_changed ? (uint32_t)SEEN_TO_CHANGE : 0);
+	shapes->count = 0;
 }
 
 /* ---- names of settings that are asked for by name ---- */
@@ -397,8 +405,11 @@ touch_note_values(struct client *c, const struct sql_facts *facts, struct view b
 static void
 note_shape(struct server *s, uint32_t shape)
 {
-	if (s->touch_shape_count < sizeof(s->touch_shapes) / sizeof(s->touch_shapes[0]))
-		s->touch_shapes[s->touch_shape_count++] = shape;
+	struct touch_shapes *shapes = &s->touch_shapes;
+	if (shapes->count < sizeof(shapes->of) / sizeof(shapes->of[0]))
+		shapes->of[shapes->count++] = shape;
+	else
+		set_runs(s->pool->database, shape, 0); /* this run does not count: nothing could be learnt of it */
 }
 
 /* Nothing of its transaction has been run yet. */
@@ -436,7 +447,8 @@ is_of_names(const char *setting)
 static bool
 note_lone_set(struct server *s, const struct sql_facts *f)
 {
-	if (f->statement_count != 1 || f->touch_count != 1 || f->statements[0].kind != SQL_SET || s->touched || !is_first_to_run(s))
+	if (f->statement_count != 1 || f->touch_count != 1 || f->statements[0].kind != SQL_SET || s->touched || !is_first_to_run(s) ||
+	    s->owed.is_open || s->owed.is_skipping)
 		return false;
 	const struct sql_touch *t = &f->touches[0];
 	if (t->kind != SQL_TOUCH_SET || t->is_local || !t->name || !t->value || strlen(t->name) >= sizeof(s->lone_set) ||
@@ -476,7 +488,7 @@ touch_note(struct client *c, struct touch t, const struct sql_facts *facts)
 		return;
 	if (sets_unnamed(facts))
 		s->left |= LEFT_SETTINGS; /* what can't be asked for is not carried; nor is it left to others */
-	if (named == TOUCH_SETTINGS && facts && tracking != TRACKING_ALWAYS && note_lone_set(s, facts))
+	if (named == TOUCH_SETTINGS && t.is_simple && facts && tracking != TRACKING_ALWAYS && note_lone_set(s, facts))
 		named = TOUCH_LONE_SET;
 	if ((named & (uint32_t)(TOUCH_SETTINGS | TOUCH_LONE_SET)) && facts)
 		note_names(s, facts);
@@ -494,8 +506,8 @@ touch_note_function(struct client *c, uint32_t oid)
 void
 touch_forget(struct server *s)
 {
+	touch_learn(s->pool->database, &s->touch_shapes, false);
 	s->touched = 0;
-	s->touch_shape_count = 0;
 	s->is_touched_later = false;
 	buf_clear(&s->touch_names);
 }
