@@ -40,7 +40,6 @@ const char *fault_by_name(enum fault_by by); /* "client", "server", "proxy", "ad
 #define SQLSTATE_DUPLICATE_CURSOR           "42P03"
 #define SQLSTATE_TOO_MANY_CONNECTIONS       "53300"
 #define SQLSTATE_CONFIGURATION_LIMIT        "53400"
-#define SQLSTATE_INSUFFICIENT_PRIVILEGE     "42501"
 #define SQLSTATE_PROGRAM_LIMIT_EXCEEDED     "54000"
 #define SQLSTATE_QUERY_CANCELED             "57014"
 #define SQLSTATE_ADMIN_SHUTDOWN             "57P01"

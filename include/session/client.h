@@ -101,6 +101,7 @@ struct client {
 	struct database *database; /* NULL before login and on the console */
 	struct role *role;         /* who it logged in as */
 	uint32_t linked_count;
+	uint32_t own_definitions;  /* of temporary objects: what its texts mean is its alone; 0: none. Unique in the process */
 	uint32_t told_by;          /* id of the server whose process id it has read last; 0: none */
 	uint64_t kept_until_us;    /* its process was named a moment ago: PIN_UNKNOWN stays */
 	uint32_t named_by;         /* CLIENT_WAITING for this only: id of the client that has named its process; session/pids.h */
@@ -135,6 +136,11 @@ client_is_watched(const struct client *c)
 	return c->pool->rules.pool_mode != POOL_MODE_SESSION &&
 	       c->proxy->config->settings.session_tracking != TRACKING_OFF;
 }
+
+/* It has made, changed or dropped a temporary object. */
+void client_define(struct client *c);
+/* What its texts mean hangs on this, too: which definitions there are, its own or everybody's. */
+uint32_t client_definitions(struct client *c);
 
 void client_new(struct proxy *x, int fd, bool is_unix, enum lane lane);
 void client_refuse(struct proxy *x, int fd, const char *text, const char *hint); /* too many: say so and close */

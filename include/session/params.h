@@ -36,6 +36,7 @@ void params_replace(struct params **at, struct params *to);
 bool params_next(const struct params *p, uint32_t *at, struct param *out);
 const char *params_value(const struct params *p, const char *name); /* NULL: not in the set */
 bool params_have_high(const struct params *p); /* a value has bytes that mean another thing in another client_encoding */
+uint32_t params_bytes(const struct params *p); /* of all names and values */
 bool params_is_reported(const struct params *p, const char *name);
 
 /*

@@ -106,6 +106,7 @@ struct server {
 	struct touch_shapes touch_shapes; /* of texts that may have done it unseen */
 	bool is_touched_later;     /* pinned: something ran since it was last asked */
 	uint32_t left;             /* enum pin, and LEFT_SETTINGS: what its last client has left there */
+	uint32_t cleaning;         /* of `left`: what is being taken away */
 	char lone_set[64], lone_value[32]; /* TOUCH_LONE_SET: name, value */
 	struct buf touch_names;    /* of settings that texts have named, each with its NUL */
 	struct state_asked *asked; /* the question is under way: session/state.c; NULL: none is */

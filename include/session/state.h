@@ -49,6 +49,7 @@ void state_ask(struct server *s);
 bool state_is_awaited(const struct server *s);
 /* The answer is not in yet, and it is known that something was touched: lost with its server, it can't be told any more. */
 bool state_is_missed(const struct server *s);
+enum { STATE_COLUMNS = 3 };
 void state_on_row(struct server *s, struct view values); /* of a DataRow of the answer: for row_next_value() */
 /* Its ReadyForQuery; error: NULL, or what the server said instead. They may part now. False: its client was ended for it. */
 bool state_answered(struct server *s, const char *error);

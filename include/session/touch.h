@@ -89,7 +89,6 @@ void touch_learn(struct database *d, struct touch_shapes *shapes, bool have_chan
 enum { CUSTOM_NAMES_MAX = 100 };
 /* One more; beyond the ceiling it is dropped, and logged once. True: it was not known. */
 bool touch_add_custom_name(struct database *d, const char *name);
-void touch_drop_custom_names(struct database *d); /* one of them can't be asked for: they are learnt anew */
 /* Each name with its NUL, one behind the other. */
 struct view touch_custom_names(const struct database *d);
 

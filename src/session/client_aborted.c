@@ -171,7 +171,7 @@ run_parse(struct client *c, const struct frame *f, struct view all)
 		refuse(c, false, &(struct fault){ .sqlstate = SQLSTATE_DUPLICATE_STATEMENT, .text = text });
 		return;
 	} else {
-		struct named *named = named_new(parse.name, statement_get(&parse, c->params, c->pool->database->definitions));
+		struct named *named = named_new(parse.name, statement_get(&parse, c->params, client_definitions(c)));
 		named_list(&c->statements, named);
 		named_unref(named);
 	}

@@ -301,6 +301,8 @@ void
 client_cancel_waiting(struct client *c)
 {
 	struct buf b = { 0 };
+	if (c->named_by) /* it waits for nothing of its own: session/pids.h */
+		return;
 	if (c->repeat) { /* it did not only wait */
 		repeat_refuse(c, "canceled while it waited");
 		return;

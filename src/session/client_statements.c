@@ -92,7 +92,7 @@ client_parse_named(struct client *c, const struct frame *f, const struct parse_m
 		stream_pause(&c->stream);
 		return FLOW_WAIT;
 	}
-	struct statement *st = statement_get(parse, c->params, c->pool->database->definitions);
+	struct statement *st = statement_get(parse, c->params, client_definitions(c));
 	if (client_is_watched(c) && (!st->is_judged || c->pool->rules.pinning == PINNING_REFUSE)) {
 		const struct sql_facts *facts;
 		st->touch = touch_judge(c, parse->query, true, &facts);
@@ -419,6 +419,8 @@ client_run_bind(struct client *c, const struct frame *f, struct view all)
 		bool is_ours = client_translates(c) && statement_is_shared_name(head.statement);
 		if (is_ours)
 			return client_protocol_error(c, "statement names that begin with pgsluice_ are reserved");
+		if (client_is_watched(c) && !client_translates(c)) /* nobody has looked at its text */
+			touch_note(c, (struct touch){ .bits = TOUCH_UNKNOWN }, NULL);
 		owe(c, (struct owed_item){ .what = OWED_BIND });
 		forward(c, f, all);
 		return FLOW_MORE;
@@ -548,4 +550,27 @@ client_statement(const struct client *c, const char *name, struct view *text, st
 	*text = parse.query;
 	*types = parse.types;
 	return true;
+}
+
+/* ---- what texts mean ---- */
+
+enum { OWN_DEFINITIONS = 1 << 31 }; /* apart from those of databases */
+
+void
+client_define(struct client *c)
+{
+	static uint32_t last;
+	c->own_definitions = ++last | (uint32_t)OWN_DEFINITIONS;
+}
+
+uint32_t
+client_definitions(struct client *c)
+{
+	const struct server *s = c->link;
+	bool has_own = c->pins & PIN_TEMPORARY || (s && (s->asked || s->touched & TOUCH_TEMPORARY));
+	if (!has_own)
+		c->own_definitions = 0;
+	else if (c->own_definitions == 0 && c->pins & PIN_TEMPORARY) /* made by a function: nobody has seen it */
+		client_define(c);
+	return c->own_definitions ? c->own_definitions : c->pool->database->definitions;
 }

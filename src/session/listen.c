@@ -130,7 +130,7 @@ static bool
 owes_client(const struct owed *o)
 {
 	for (uint32_t i = 0; i < o->count; i++)
-		if (owed_at(o, i)->to != OWED_TO_NOBODY)
+		if (owed_at(o, i)->to == OWED_TO_CLIENT) /* our own answers go out with the next of the server's: not by waiting */
 			return true;
 	return false;
 }

@@ -108,6 +108,12 @@ params_value(const struct params *p, const char *name)
 	return find(p, name, &param) ? param.value : NULL;
 }
 
+uint32_t
+params_bytes(const struct params *p)
+{
+	return p->bytes;
+}
+
 bool
 params_is_reported(const struct params *p, const char *name)
 {

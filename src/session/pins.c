@@ -338,6 +338,7 @@ pins_clean(struct server *s, struct buf *sql, const char **why)
 	}
 	buf_add_u8(sql, '\0');
 	s->cleans_all = touched || left;
+	s->cleaning = s->left;
 	return true;
 }
 
@@ -345,9 +346,10 @@ void
 pins_cleaned(struct server *s)
 {
 	bool is_seed_left = s->cleans_all && LEFT_BY_SEED(s);
-	if (s->cleans_all || (s->touched & cleanings[0].touched) || (s->left & cleanings[0].left))
+	uint32_t since = s->left & ~s->cleaning; /* to be cleaned next */
+	if (s->cleans_all || (s->touched & cleanings[0].touched) || (s->cleaning & cleanings[0].left))
 		params_replace(&s->params, params_without_unreported(s->params));
 	touch_forget(s);
-	s->left = is_seed_left ? PIN_SEED : 0;
+	s->left = (is_seed_left ? PIN_SEED : 0) | since;
 	s->cleans_all = s->listens = s->listens_due = false;
 }

@@ -72,7 +72,7 @@ read_base_row(struct server *s, struct view name, struct view rest)
 }
 
 /* Of a row that answers a question of ours, the first value. */
-static void
+static bool
 read_own_row(struct server *s, const struct frame *f)
 {
 	struct row_message row;
@@ -81,6 +81,8 @@ read_own_row(struct server *s, const struct frame *f)
 	bool is_state = s->question == QUESTION_STATE && s->asked;
 	if (!frame_is_whole(f) || !row_read(f->body, &row) || (!is_state && !row_next_value(&row.values, &value, &is_null)))
 		s->question_failed = true;
+	else if (is_state && row.count != STATE_COLUMNS)
+		return server_is_wrong(s, "sent a row of another question's,", f->type);
 	else if (is_state)
 		state_on_row(s, row.values);
 	else if (s->question == QUESTION_BASE && !is_null)
@@ -93,14 +95,15 @@ read_own_row(struct server *s, const struct frame *f)
 		s->question_failed = true;
 	else if (s->question == QUESTION_RECOVERY)
 		s->slot.is_standby = view_is(value, "t");
+	return true;
 }
 
 /* Part of an answer: rows, descriptions, copied data. */
 static bool
 server_run_part(struct server *s, const struct frame *f, struct view all)
 {
-	if (s->question != QUESTION_NONE && f->type == BE_DATA_ROW)
-		read_own_row(s, f);
+	if (s->question != QUESTION_NONE && f->type == BE_DATA_ROW && !read_own_row(s, f))
+		return false;
 	server_pass(s, f, all, answers_client(s));
 	return true;
 }
@@ -189,7 +192,9 @@ static void
 note_definition(struct server *s, const char *tag)
 {
 	bool is_definition = strncmp(tag, "CREATE ", 7) == 0 || strncmp(tag, "ALTER ", 6) == 0 || strncmp(tag, "DROP ", 5) == 0;
-	if (!is_definition || s->touched & TOUCH_TEMPORARY) /* temporary objects are its client's alone */
+	if (is_definition && s->link && (s->touched & TOUCH_TEMPORARY || s->link->pins & PIN_TEMPORARY))
+		client_define(s->link);
+	if (!is_definition || s->touched & TOUCH_TEMPORARY)
 		return;
 	s->pool->database->definitions++;
 	s->has_defined = true;
@@ -532,6 +537,7 @@ server_answers_on_data(void *owner, struct view in)
 	if (s->state <= SERVER_REPLICATING)
 		return s->state == SERVER_REPLICATING ? replication_on_server_data(s, in) : server_login_on_data(s, in);
 	size_t at = 0;
+	bool has_asked = false; /* in this event: a question of our own */
 	struct database *d = s->pool->database;
 	s->request_us = clock_now_us();
 	s->may_unsay = !s->has_spoken;
@@ -561,6 +567,10 @@ server_answers_on_data(void *owner, struct view in)
 			break;
 		}
 		const struct owed_item *first = owed_first(&s->owed);
+		if (rule->answers && has_asked) { /* it can't be the answer to what has not been sent yet */
+			server_is_wrong(s, "sent", f.type);
+			break;
+		}
 		if (rule->answers && !is_loose_ready(s, f.type) && (first == NULL || !(rule->answers & 1u << first->what))) {
 			server_is_wrong(s, "sent", f.type);
 			break;
@@ -580,8 +590,10 @@ server_answers_on_data(void *owner, struct view in)
 			break;
 		struct view all = view_part(in, at, f.size);
 		at += all.n; /* before the handler, which may free what it points into, but not the bytes */
+		bool is_last = f.type == BE_READY_FOR_QUERY && s->owed.count == 1;
 		if (!rule->run(s, &f, all))
 			break;
+		has_asked |= is_last && !owed_is_empty(&s->owed) && owed_first(&s->owed)->to == OWED_TO_NOBODY;
 	}
 	s->may_unsay = false;
 	d->stats.bytes_sent += at;

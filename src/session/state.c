@@ -39,7 +39,7 @@ enum section {
 };
 #define ASK_ALL ((uint32_t)(ASK_SETTINGS | ASK_CHANNELS | ASK_LOCKS | ASK_TEMPORARY | ASK_CURSORS | ASK_PREPARED))
 
-enum { ROWS_MAX = 256 * 1024 }; /* bytes of an answer */
+enum { ROWS_MAX = 256 * 1024, SETTINGS_MAX = 256 * 1024 }; /* bytes of an answer; of all settings that follow a client */
 
 /* The question that is under way. */
 struct state_asked {
@@ -82,9 +82,11 @@ sections_of(uint32_t touched)
 
 /* Settings that no view shows: role, and those with a dot. */
 static void
-add_names(struct buf *sql, struct view names)
+add_names(struct buf *sql, struct view names, bool only_hidden)
 {
 	for (size_t at = 0; at < names.n; at += strlen((const char *)names.p + at) + 1) {
+		if (only_hidden && strchr((const char *)names.p + at, '.') == NULL)
+			continue;
 		buf_add(sql, VIEW(", ("));
 		sql_add_literal(sql, (const char *)names.p + at);
 		buf_add(sql, VIEW(")"));
@@ -96,10 +98,11 @@ add_hidden_names(struct buf *sql, const struct client *c, const struct server *s
 {
 	uint32_t at = 0;
 	struct param param;
-	add_names(sql, touch_custom_names(s->pool->database));
+	add_names(sql, touch_custom_names(s->pool->database), true);
+	add_names(sql, buf_view(&s->touch_names), true); /* of which there may be more than are kept for all */
 	while (params_next(c->params, &at, &param))
 		if (!param.is_reported && strchr(param.name, '.'))
-			add_names(sql, view_of((const uint8_t *)param.name, strlen(param.name) + 1));
+			add_names(sql, view_of((const uint8_t *)param.name, strlen(param.name) + 1), true);
 }
 
 #define EQUALS " OPERATOR(pg_catalog.=) "
@@ -136,7 +139,7 @@ compose(const struct server *s, uint32_t sections, struct buf *sql)
 		buf_add(sql, VIEW(" UNION ALL SELECT 'n', n, pg_catalog.current_setting(n, true) FROM (VALUES ('role'::pg_catalog.text),"
 		                  " ('session_authorization')"));
 		if (sections & ASK_NAMES)
-			add_names(sql, buf_view(&s->touch_names));
+			add_names(sql, buf_view(&s->touch_names), false);
 		else
 			add_hidden_names(sql, c, s);
 		buf_add(sql, VIEW(") AS v(n)"));
@@ -447,8 +450,6 @@ state_answered(struct server *s, const char *error)
 	} else if (!is_known) {
 		log_warning(client_tag(c), "what its session has could not be asked: %s; it keeps server %u",
 		            error ? error : "the answer makes no sense", s->id);
-		if (error && strcmp(s->why_state, SQLSTATE_INSUFFICIENT_PRIVILEGE) == 0)
-			touch_drop_custom_names(s->pool->database);
 		pins_found(c, c->pins | PIN_UNKNOWN | pins_for_good(s->asked->touched)); /* all is asked again a second later */
 	} else {
 		apply(s);
@@ -458,6 +459,13 @@ state_answered(struct server *s, const char *error)
 	s->question = QUESTION_NONE;
 	s->question_failed = false;
 	state_free(s);
+	if (c && c->params && params_bytes(c->params) > SETTINGS_MAX) {
+		client_fail(c, &(struct fault){ .by = FAULT_BY_CLIENT, .sqlstate = SQLSTATE_CONFIGURATION_LIMIT,
+		                                .text = "too many settings in this session",
+		                                .detail = "They would have to be set on each server connection that it gets.",
+		                                .hint = "RESET what is not needed, or use SET LOCAL." });
+		return false;
+	}
 	return !c || !c->pins || was_pinned || !pins_enforce(c);
 }
 

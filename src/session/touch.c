@@ -121,15 +121,6 @@ touch_add_custom_name(struct database *d, const char *name)
 	return true;
 }
 
-void
-touch_drop_custom_names(struct database *d)
-{
-	if (d->touches == NULL)
-		return;
-	buf_clear(&d->touches->custom_names);
-	d->touches->custom_count = 0;
-}
-
 struct view
 touch_custom_names(const struct database *d)
 {
@@ -341,6 +332,8 @@ touch_judge(struct client *c, struct view text, bool is_whole, const struct sql_
 
 /* ---- what is noted ---- */
 
+enum { TOUCH_NAMES_MAX = 8 * 1024, CARRIED_MAX = 64 * 1024 }; /* bytes: named in one transaction; settings of a client */
+
 static void
 note_names(struct server *s, const struct sql_facts *facts)
 {
@@ -350,8 +343,12 @@ note_names(struct server *s, const struct sql_facts *facts)
 			continue;
 		if (strchr(t->name, '.'))
 			touch_add_custom_name(s->pool->database, t->name);
-		if (!has_name(buf_view(&s->touch_names), t->name))
+		if (s->touch_names.n > TOUCH_NAMES_MAX) { /* what has no more room is taken away with all others */
+			s->touched |= TOUCH_ALL_SETTINGS;
+			s->left |= LEFT_SETTINGS;
+		} else if (!has_name(buf_view(&s->touch_names), t->name)) {
 			buf_add_string(&s->touch_names, t->name);
+		}
 	}
 }
 
@@ -448,7 +445,7 @@ static bool
 note_lone_set(struct server *s, const struct sql_facts *f)
 {
 	if (f->statement_count != 1 || f->touch_count != 1 || f->statements[0].kind != SQL_SET || s->touched || !is_first_to_run(s) ||
-	    s->owed.is_open || s->owed.is_skipping)
+	    s->owed.is_open || s->owed.is_skipping || params_bytes(s->params) > CARRIED_MAX)
 		return false;
 	const struct sql_touch *t = &f->touches[0];
 	if (t->kind != SQL_TOUCH_SET || t->is_local || !t->name || !t->value || strlen(t->name) >= sizeof(s->lone_set) ||

@@ -242,3 +242,15 @@ def test_what_is_parsed_after_a_definition_has_changed_is_parsed_anew(front: Slu
             assert wire.letters(answer) == "12DCZ"
         # who had prepared it before is told where a server had it, and served as it is now where none did
         assert wire.letters(early.send(*run[1:]).ready()) in ("EZ", "2DCZ")
+
+
+def test_the_same_text_over_another_s_temporary_table_is_another_statement(front: Sluice) -> None:
+    with Wire(front.port).login() as one, Wire(front.port).login() as other:
+        for round, columns in enumerate(("x int", "x text, y int")):
+            for client in (one, other) if round == 0 else (other, one):
+                client.ask(f"CREATE TEMP TABLE mine_alone ({columns})")
+                client.ask("INSERT INTO mine_alone DEFAULT VALUES")
+                answer = client.send(wire.parse(f"t{round}", "SELECT * FROM mine_alone"), wire.bind("", f"t{round}"), wire.execute(),
+                                     wire.SYNC).ready()
+                assert wire.letters(answer) == "12DCZ"
+                client.ask("DROP TABLE mine_alone")
