@@ -195,7 +195,7 @@ state_ask(struct server *s)
 bool
 state_is_awaited(const struct server *s)
 {
-	return s->asked && (s->asked->touched & ~(uint32_t)(TOUCH_MAY | TOUCH_SETTINGS | TOUCH_LONE_SET));
+	return s->asked && (s->slot.is_close_needed || (s->asked->touched & ~(uint32_t)(TOUCH_MAY | TOUCH_SETTINGS | TOUCH_LONE_SET)));
 }
 
 bool

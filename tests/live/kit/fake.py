@@ -117,6 +117,8 @@ class Session:
                 sql = body[:-1].decode()
                 if sql == "":
                     self.send(message(b"I"), ready())
+                elif sql.startswith("SELECT NULL::pg_catalog.text"):  # what does the session have? Nothing
+                    self.send(complete("SELECT 0"), ready())
                 elif answers_set and sql.split(" ")[0].upper() in ("SET", "RESET", "ROLLBACK", "DISCARD"):
                     self.send(complete(sql.split(" ")[0].upper()), ready())
                 else:
