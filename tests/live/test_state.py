@@ -159,7 +159,8 @@ def test_a_client_that_vanishes_while_it_is_pinned_leaves_nothing(front: Sluice)
             for _ in range(6):
                 assert value(other, "SELECT pg_my_temp_schema()::int") == 0 or value(
                     other, "SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()") == 0
-                assert value(other, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()") == 0
+                assert value(other, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+                                    " AND pid = pg_backend_pid()") == 0
                 assert value(other, "SELECT count(*) FROM pg_cursors WHERE name = 'held'") == 0
                 assert value(other, "SHOW work_mem") == "4MB"
 
@@ -238,7 +239,8 @@ def test_what_is_parsed_after_a_definition_has_changed_is_parsed_anew(front: Slu
         late.ask("INSERT INTO changing VALUES ('a', 2)")
         for number in range(6):
             name = f"s{number}"
-            answer = late.send(wire.parse(name, "SELECT * FROM changing"), wire.bind("", name), wire.execute(), wire.SYNC).ready()
+            late.send(wire.parse(name, "SELECT * FROM changing"), wire.bind("", name), wire.execute(), wire.SYNC)
+            answer = late.ready()
             assert wire.letters(answer) == "12DCZ"
         # who had prepared it before is told where a server had it, and served as it is now where none did
         assert wire.letters(early.send(*run[1:]).ready()) in ("EZ", "2DCZ")
@@ -250,7 +252,7 @@ def test_the_same_text_over_another_s_temporary_table_is_another_statement(front
             for client in (one, other) if round == 0 else (other, one):
                 client.ask(f"CREATE TEMP TABLE mine_alone ({columns})")
                 client.ask("INSERT INTO mine_alone DEFAULT VALUES")
-                answer = client.send(wire.parse(f"t{round}", "SELECT * FROM mine_alone"), wire.bind("", f"t{round}"), wire.execute(),
-                                     wire.SYNC).ready()
-                assert wire.letters(answer) == "12DCZ"
+                name = f"t{round}"
+                client.send(wire.parse(name, "SELECT * FROM mine_alone"), wire.bind("", name), wire.execute(), wire.SYNC)
+                assert wire.letters(client.ready()) == "12DCZ"
                 client.ask("DROP TABLE mine_alone")
