@@ -78,15 +78,15 @@ cost_of_glance(const char *format, int count)
 	double found = 0;
 	char text[1000];
 	size_t n = (size_t)snprintf(text, sizeof(text), format, 1000000);
-	volatile uint32_t shape = 0;
+	uint32_t shapes = 0;
 
 	for (int round = 0; round < ROUNDS; round++) {
 		double from = nanoseconds();
 		for (int i = 0; i < count; i++)
-			shape += glance_at(view_of(text, n)).shape;
+			shapes += glance_at(view_of(text, n)).shape;
 		found = best(found, (nanoseconds() - from) / count);
 	}
-	return found;
+	return shapes ? found : 0; /* so that it is not left out */
 }
 
 /* Asking the clock, which is part of the figures for one call. */
